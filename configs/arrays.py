@@ -1,0 +1,16 @@
+"""Activations that you bring: how they are audited.
+
+ovl audit acts.npz
+ovl audit folder --config=arrays --config.audit.critics="('linear',)"
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  if arg:
+    raise ValueError(f"arrays:{arg}: this experiment has no words")
+  c = ConfigDict()
+  c.seed = 0
+  c.audit = dict(critics=("linear", "mlp"), max_width=512, level=0.95)
+  return c

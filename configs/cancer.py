@@ -1,0 +1,28 @@
+"""Breast cancer without texture in the input: mostly entailed by the diagnosis?
+
+ovl audit --config=cancer
+ovl audit --config=cancer:smoke
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  words = {word.strip() for word in arg.split(",")} - {""}
+  if unknown := words - {"smoke"}:
+    raise ValueError(f"cancer:{arg}: unknown {sorted(unknown)}; have smoke")
+
+  c = ConfigDict()
+  c.seed = 0
+  c.seeds = 8
+  c.dataset = dict(name="breast_cancer")
+  c.model = dict(name="mlp", hidden=(64, 32))
+  c.fit = dict(epochs=60, batch_size=64, learning_rate=1e-3)
+  c.split = dict(train=0.5, probe=0.2, stop=0.05, test=0.25)
+  c.audit = dict(critics=("linear", "mlp"), max_width=512, level=0.95)
+
+  if "smoke" in words:
+    c.seeds = 5
+    c.fit.epochs = 10
+    c.audit.critics = ("linear",)
+  return c

@@ -1,0 +1,41 @@
+"""MNIST digits split by writer: does the network learn which group a writer is from?
+
+  ovl audit --config=writers --config.dataset.data_dir=DIR
+  ovl audit --config=writers:mlp --config.dataset.data_dir=DIR
+  ovl audit --config=writers:smoke
+
+DIR holds `mnist/` and `qmnist-labels/`; $OVL_DATA may name it instead. Without either
+a small made-up stand-in is used, and the report says so.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  words = {word.strip() for word in arg.split(",")} - {""}
+  if unknown := words - {"cnn", "mlp", "smoke"}:
+    raise ValueError(f"writers:{arg}: unknown {sorted(unknown)}; have cnn, mlp, smoke")
+  if {"cnn", "mlp"} <= words:
+    raise ValueError(f"writers:{arg}: cnn and mlp are two models; give one")
+
+  c = ConfigDict()
+  c.seed = 0
+  c.seeds = 8
+  c.dataset = dict(
+    name="mnist_writers",
+    data_dir=config_dict.placeholder(str),
+    limit=config_dict.placeholder(int),
+  )
+  c.model = dict(name="cnn", channels=(16, 32), hidden=(64,))
+  c.fit = dict(epochs=5, batch_size=128, learning_rate=1e-3)
+  c.split = dict(train=0.5, probe=0.2, stop=0.05, test=0.25)
+  c.audit = dict(critics=("linear", "mlp"), max_width=512, level=0.95)
+
+  if "mlp" in words:
+    c.model = dict(name="mlp", hidden=(256, 64))
+  if "smoke" in words:
+    c.seeds = 5
+    c.dataset.limit = 800
+    c.fit.epochs = 1
+    c.audit.critics = ("linear",)
+  return c

@@ -1,0 +1,14 @@
+"""What does each layer of a network know that nobody asked it to learn?"""
+
+__version__ = "0.1.0"
+
+from ovl.audit import Audit as Audit
+from ovl.audit import audit as audit
+from ovl.load import load as load
+from ovl.types import Attribute as Attribute
+from ovl.types import BadInput as BadInput
+from ovl.types import Critic as Critic
+from ovl.types import Dataset as Dataset
+from ovl.types import Model as Model
+from ovl.types import Row as Row
+from ovl.types import View as View

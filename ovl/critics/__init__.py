@@ -1,0 +1,1 @@
+"""Critics: one file each, found by name; `critic(attribute, **settings) -> Critic`."""

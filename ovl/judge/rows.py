@@ -1,0 +1,211 @@
+"""Scored cells -> rows: every number with its interval, unit, chance level and counts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from ovl import stats
+from ovl.judge.cells import Column, Frame, Scored
+from ovl.judge.verdict import Conclusion
+from ovl.stats import Metric
+from ovl.types import Row
+
+UNITS = {
+  "information": "nats",
+  "share": "share of H(S)",
+  "share_beyond_task": "share of H(S|Y)",
+  "excess_share": "share of H(S|Y)",
+  "detectable_share": "share of H(S|Y)",
+}
+
+
+class Series(NamedTuple):
+  """One metric of one subject, layer and attribute, of every model.
+
+  Attributes:
+    row: what all its rows have in common.
+    metrics: number and influence values of each model; None where it has none.
+    units: what each model's test rows belong to (example or group).
+    method: the critic that spoke for each model, or "".
+    p: of each model, or None.
+    chance: of each model, or None.
+    n_train: labelled probe rows of each model.
+  """
+
+  row: Row
+  metrics: list[Metric | None]
+  units: list[np.ndarray]
+  method: list[str]
+  p: np.ndarray | None
+  chance: list[float | None]
+  n_train: list[int]
+
+
+def series(
+  row: Row, column: Column, frame: Frame, numbers: list[dict[str, Metric]],
+  method: list[str], majority: list[dict[str, Metric]] | None = None,
+) -> list[Series]:  # fmt: skip
+  """Splits the numbers of S models into one series a metric."""
+  test, probe = frame.part("test"), frame.part("probe")
+  units, n_train, chances = [], [], []
+  for s in range(frame.models):
+    known = column.mask_SN[s, test]
+    units.append(frame.units(s, known))
+    n_train.append(int(column.mask_SN[s, probe].sum()))
+    chances.append(_chance(column, column.s_SN[s, test][known]))
+    if majority is not None and "accuracy" in majority[s]:
+      chances[-1]["accuracy"] = majority[s]["accuracy"][0]
+  names = dict.fromkeys(name for one in numbers for name in one)
+  found = []
+  for name in names:
+    metric, _, code = name.partition(":")
+    setting = json.dumps({"class": column.labels[int(code)]}) if code else ""
+    found.append(
+      Series(
+        row._replace(
+          metric=metric,
+          setting=setting or row.setting,
+          unit=UNITS.get(metric, "share"),
+          attribute=column.name,
+          classes=len(column.labels) or None,
+          bound="lower" if metric in ("information", "share_beyond_task") else "",
+        ),
+        [one.get(name) for one in numbers],
+        units,
+        method,
+        None,
+        [c.get(name, 0.0) for c in chances],
+        n_train,
+      )
+    )
+  return found
+
+
+def _chance(column: Column, s_N: np.ndarray) -> dict[str, float]:
+  """What saying nothing of the row scores; information, shares and r2: 0."""
+  if column.kind == "continuous":
+    return {}
+  counts_K = np.bincount(s_N, minlength=column.outputs)
+  frequency_K = counts_K / max(counts_K.sum(), 1)
+  recalls = {f"recall:{k}": float(f) for k, f in enumerate(frequency_K)}
+  return recalls | {
+    "accuracy": float(frequency_K.max()),
+    "balanced_accuracy": 1 / max((counts_K > 0).sum(), 1),
+    "auc": 0.5,
+  }
+
+
+def per_model(many: list[Series], seeds: list[int], level: float) -> list[Row]:
+  """Rows with `seed`: intervals resample that model's test groups, or rows."""
+  rows = []
+  for s, seed in enumerate(seeds):
+    mine = [(one, m) for one in many if (m := one.metrics[s]) is not None]
+    if not mine:
+      continue
+    # All metrics of a call share the test rows, so one resampling serves them.
+    edges = stats.bootstrap([m for _, m in mine], mine[0][0].units[s], level, seed)
+    for (one, (value, psi_N)), (low, high) in zip(mine, edges, strict=True):
+      rows.append(
+        one.row._replace(
+          seed=seed,
+          method=one.method[s],
+          value=value,
+          low=float(low),
+          high=float(high),
+          level=level,
+          n_train=one.n_train[s],
+          n_eval=len(psi_N),
+          p=None if one.p is None else float(one.p[s]),
+          chance=one.chance[s],
+        )
+      )
+  return rows
+
+
+def aggregate(one: Series, level: float) -> Row:
+  """The row over models; of a single model its own interval."""
+  there = [s for s, m in enumerate(one.metrics) if m is not None]
+  if not there:
+    return one.row._replace(num_seeds=len(one.metrics), level=level)
+  found = [m for m in one.metrics if m is not None]
+  values = np.array([value for value, _ in found])
+  units = [one.units[s] for s in there]
+  if len(values) == 1:
+    low, high = stats.bootstrap(found, units[0], level, 0)[0]
+  else:
+    variance = stats.shared_variance([psi for _, psi in found], units)
+    low, high = stats.over_models(values, variance, level)
+  chances = [c for s in there if (c := one.chance[s]) is not None]
+  return one.row._replace(
+    num_seeds=len(values),
+    value=float(values.mean()),
+    low=float(low),
+    high=float(high),
+    level=level,
+    method=Counter(one.method).most_common(1)[0][0],
+    n_train=int(np.mean(one.n_train)),
+    n_eval=int(np.mean([len(p) for _, p in found])),
+    chance=float(np.mean(chances)) if chances else None,
+  )
+
+
+def of_scored(
+  base: Row, cell: Scored, frame: Frame, majority: list[dict[str, Metric]],
+  p_S: np.ndarray | None,
+) -> tuple[list[Series], Series | None]:  # fmt: skip
+  """The series of one tap and attribute: alone, and beyond the task."""
+  row = base._replace(
+    subject=cell.lane.subject,
+    layer=cell.lane.layer,
+    layer_index=cell.lane.depth,
+    width=cell.lane.z_SND.shape[-1],
+  )
+  alone = series(row, cell.column, frame, cell.metrics, cell.method, majority)
+  if cell.beyond is None:
+    return alone, None
+  numbers = [{"share_beyond_task": metric} for metric in cell.beyond]
+  beyond = series(row, cell.column, frame, numbers, cell.beyond_method)[0]
+  return alone, beyond._replace(p=p_S)
+
+
+def of_verdict(
+  row: Row, one: Series | None, said: Conclusion, detectable: float, grade: str,
+  models: int, level: float,
+) -> list[Row]:  # fmt: skip
+  """The three aggregate rows that conclude a tap x attribute.
+
+  Args:
+    row: what they have in common.
+    one: the share beyond the task; None where there is none: the row still carries the
+      verdict.
+    said: the conclusion.
+    detectable: the smallest share the leak test would have found; nan where untested.
+    grade: the flag.
+    models: S.
+    level: of the intervals.
+  """
+  row = row._replace(num_seeds=models, level=level, unit=UNITS["share_beyond_task"])
+  name = "share_beyond_task"
+  head = row._replace(metric=name, bound="lower")
+  if one is not None:
+    head = aggregate(one, level)._replace(p=said.leak_p, flag=grade)
+  found = [head._replace(verdict=said.verdict)]
+  if np.isfinite(said.excess):
+    found.append(
+      row._replace(
+        metric="excess_share",
+        value=said.excess,
+        low=said.excess_low,
+        high=said.excess_high,
+        p=said.excess_p,
+        chance=0.0,
+        verdict="reduced" if said.reduced else "",
+      )
+    )
+  if np.isfinite(detectable):
+    found.append(row._replace(metric="detectable_share", value=detectable))
+  return found

@@ -1,0 +1,136 @@
+"""From the numbers of a cell (tap x attribute) to one verdict, by two tests.
+
+leak: is the attribute read beyond the task label? Permutation under the fixed critic, one
+p a model, combined, Holm over all cells. excess: does training add to it? Paired t test of
+trained minus untrained, Holm over all cells.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ovl import stats
+from ovl.types import Row
+
+OVERLEARNED = "overlearned"
+PASSED = "passed through"
+LEAKS = "leaks"
+ENTAILED = "entailed by the task"
+NOTHING = "no evidence"
+FEW = "too few examples"
+CONSTANT = "constant attribute"
+
+SMALL_EXCESS = 0.05  # an excess surely below this is what any such net lets through
+SMALL_ENTROPY = 0.01  # nats of H(S|Y) below which nothing can be beyond the task
+
+
+class Cell(NamedTuple):
+  """What is known of one tap x attribute over S models.
+
+  Attributes:
+    state: "" where it was measured, else a verdict that needs no test.
+    share_S: share beyond the task of each model; empty where H(S|Y) is too small.
+    untrained_S: the same of the untrained twins, or None.
+    leak_p_S: permutation p of each model beyond the task; empty likewise.
+    read_p_S: permutation p of each model from the representation alone; may be empty
+      where the attribute leaks.
+  """
+
+  state: str
+  share_S: np.ndarray
+  untrained_S: np.ndarray | None
+  leak_p_S: np.ndarray
+  read_p_S: np.ndarray
+
+
+class Conclusion(NamedTuple):
+  """The verdict and what it rests on; nan where a test does not apply.
+
+  Attributes:
+    verdict: one of the names above; `reduced` says that training took some away.
+    leak_p: Holm-adjusted.
+    excess: mean of the paired differences.
+    excess_low: of its interval.
+    excess_high: of its interval.
+    excess_p: Holm-adjusted.
+    reduced: the whole excess interval is below 0.
+  """
+
+  verdict: str
+  leak_p: float
+  excess: float
+  excess_low: float
+  excess_high: float
+  excess_p: float
+  reduced: bool
+
+
+def conclude(cells: list[Cell], level: float) -> list[Conclusion]:
+  """One conclusion a cell; the family of each test is all cells that it applies to.
+
+  Args:
+    cells: every tap x attribute.
+    level: of the intervals; the tests are at 1 - level.
+
+  Returns:
+    In the order of the cells.
+  """
+  alpha = 1 - level
+  leak = adjusted([c.leak_p_S for c in cells])
+  read = adjusted([c.read_p_S for c in cells])
+  paired = [_excess(c, level) for c in cells]
+  excess = stats.holm(np.array([p for _, p, _, _ in paired]))
+  found = []
+  for cell, leak_p, read_p, (mean, _, low, high), excess_p in zip(
+    cells, leak, read, paired, excess, strict=True
+  ):
+    if cell.state:
+      verdict = cell.state
+    elif leak_p <= alpha:
+      if excess_p <= alpha:
+        verdict = OVERLEARNED
+      else:
+        verdict = PASSED if high < SMALL_EXCESS else LEAKS
+    else:
+      verdict = ENTAILED if read_p <= alpha else NOTHING
+    found.append(Conclusion(verdict, leak_p, mean, low, high, excess_p, bool(high < 0)))
+  return found
+
+
+def adjusted(p_of_cells: list[np.ndarray]) -> np.ndarray:
+  """Holm over cells of the p-values combined over models; nan where there are none."""
+  return stats.holm(np.array([stats.combine(p_S) for p_S in p_of_cells]))
+
+
+def _excess(cell: Cell, level: float) -> tuple[float, float, float, float]:
+  if cell.untrained_S is None or len(cell.share_S) == 0:
+    return np.nan, np.nan, np.nan, np.nan
+  difference_S = np.maximum(cell.share_S, 0) - np.maximum(cell.untrained_S, 0)
+  return float(difference_S.mean()), *stats.excess(difference_S, level)
+
+
+def flag(share: Row, detectable: float, done: float) -> str:
+  """How far a share can be trusted.
+
+  Args:
+    share: the aggregate row of a share.
+    detectable: the smallest share the test would have found.
+    done: share of the critics that ended training before their limit.
+
+  Returns:
+    "at_ceiling": the interval reaches .99, there is no more to find. "unreliable": it is
+    wider than half the range, or most critics were still learning. "below_resolution":
+    it covers 0, or the share is too small to be told from 0. Else "reliable".
+  """
+  value, low, high = share.value, share.low, share.high
+  if value is None or low is None or high is None:
+    return ""
+  if high >= 0.99 and low > 0.5:
+    return "at_ceiling"
+  if not high - low <= 0.5 or done < 0.5:
+    return "unreliable"
+  if low <= 0 or value < detectable:
+    return "below_resolution"
+  return "reliable"

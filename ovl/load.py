@@ -1,0 +1,103 @@
+"""The one dynamic import: (kind, name, settings) -> the factory's product."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import inspect
+import pathlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ovl.types import BadInput
+
+T = TypeVar("T")
+KINDS = {"datasets": "dataset", "models": "model", "critics": "critic"}
+
+
+def nearest(name: str, names: list[str]) -> str:
+  """ "; did you mean X?" or the whole list, for one-line errors."""
+  close = difflib.get_close_matches(name, names, 1, 0.5)
+  if close:
+    return f"did you mean {close[0]!r}?"
+  return "have " + ", ".join(sorted(names)) if names else "there are none"
+
+
+def names(kind: str) -> list[str]:
+  """Every method of a kind, found in its folder (files that start with _ are shared)."""
+  package = importlib.import_module(f"ovl.{kind}")
+  found = pkgutil.iter_modules(package.__path__)
+  return sorted(m.name for m in found if not m.name.startswith("_"))
+
+
+def _module(kind: str, name: str) -> Any:
+  if name.endswith(".py"):
+    path = pathlib.Path(name)
+    if not path.is_file():
+      raise BadInput(f"{kind}.name={name!r}: no such file")
+    spec = importlib.util.spec_from_file_location(f"ovl_user_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+  if "." in name:
+    try:
+      return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+      raise BadInput(f"{kind}.name={name!r}: {error}") from error
+  if name not in names(kind):
+    raise BadInput(f"{kind}.name={name!r} is unknown: {nearest(name, names(kind))}")
+  return importlib.import_module(f"ovl.{kind}.{name}")
+
+
+@functools.cache
+def _load(kind: str, name: str, settings: tuple[tuple[str, Any], ...]) -> Any:
+  factory = getattr(_module(kind, name), KINDS[kind], None)
+  if factory is None:
+    raise BadInput(f"{kind}.name={name!r}: the file has no function {KINDS[kind]}()")
+  known = inspect.signature(factory).parameters
+  takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+  for key, _ in settings:
+    if key not in known and not takes_any:
+      raise BadInput(f"{kind} {name!r} has no setting {key!r}: {nearest(key, list(known))}")
+  return factory(**dict(settings))
+
+
+def load(kind: str, name: str, **settings: Any) -> Any:
+  """Calls the factory of a method found by its name.
+
+  The same call returns the same object, so that a program compiled for a critic is
+  found again.
+
+  Args:
+    kind: "datasets", "models" or "critics".
+    name: a file of `ovl/<kind>/`, a dotted module, or a path that ends in ".py".
+    **settings: the factory's own keyword arguments (hashable; lists become tuples).
+
+  Returns:
+    What the factory returns: a `Dataset`, `Model` or `Critic`.
+
+  Raises:
+    BadInput: unknown kind, name or setting; the message names the nearest.
+  """
+  if kind not in KINDS:
+    raise BadInput(f"kind={kind!r} is unknown: {nearest(kind, list(KINDS))}")
+  frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+  return _load(kind, name, tuple(sorted(frozen.items())))
+
+
+def settings(kind: Callable[..., T], given: Mapping[str, Any], where: str) -> T:
+  """Builds a settings dataclass from a config's section.
+
+  Raises:
+    BadInput: a key it does not have; names the nearest.
+  """
+  known = list(inspect.signature(kind).parameters)
+  for key in given:
+    if key not in known:
+      raise BadInput(f"{where}.{key} is unknown: {nearest(key, known)}")
+  return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})

@@ -1,0 +1,68 @@
+"""A small convolutional network whose seeds train side by side under `jax.vmap`."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from ovl.models import _conv, _linen
+from ovl.types import BadInput, Model
+
+
+@_conv.unrolled
+def _block(x_BHWC: Array, w_HWIO: Array, bias_O: Array) -> Array:
+  return _conv.max_pool(nn.relu(_conv.conv(x_BHWC, w_HWIO) + bias_O))
+
+
+class _Conv(nn.Module):
+  """3x3 convolution, ReLU and 2x2 pooling."""
+
+  features: int
+
+  @nn.compact
+  def __call__(self, x_BHWC: Float[Array, "b h w c"]) -> Float[Array, "b p q o"]:
+    shape = (3, 3, x_BHWC.shape[-1], self.features)
+    w_HWIO = self.param("kernel", nn.initializers.lecun_normal(), shape)
+    bias_O = self.param("bias", nn.initializers.zeros, (self.features,))
+    return _block(x_BHWC, w_HWIO, bias_O)
+
+
+class _Cnn(nn.Module):
+  channels: tuple[int, ...]
+  hidden: tuple[int, ...]
+  classes: int
+
+  @nn.compact
+  def __call__(self, x_B: Float[Array, "b ..."]) -> dict[str, Array]:
+    x_BHWC = x_B[..., None] if x_B.ndim == 3 else x_B
+    least = 2 ** len(self.channels)
+    if x_BHWC.ndim != 4 or min(x_BHWC.shape[1:3]) < least:
+      raise BadInput(
+        f"x has shape {x_B.shape}: a cnn with {len(self.channels)} convolutions needs "
+        f"[B, H, W] or [B, H, W, channels] with H and W at least {least}"
+      )
+    taps: dict[str, Array] = {}
+    for i, features in enumerate(self.channels, 1):
+      x_BHWC = taps[f"conv{i}"] = _Conv(features, name=f"conv{i}")(x_BHWC)
+    x_BD = x_BHWC.reshape(x_BHWC.shape[0], -1)
+    return taps | _linen.dense(x_BD, self.hidden, self.classes)
+
+
+def model(
+  classes: int = 2,
+  channels: tuple[int, ...] = (16, 32),
+  hidden: tuple[int, ...] = (64,),
+) -> Model:
+  """Convolutions (3x3, ReLU, 2x2 max pooling), then dense layers.
+
+  Args:
+    classes: of the task.
+    channels: of the convolutions; each halves height and width.
+    hidden: the widths of the dense layers.
+
+  Returns:
+    A `Model` for images `[B, H, W]` or `[B, H, W, channels]`; taps `conv1 [B, H/2, W/2,
+    channels[0]], conv2, ..., fc1 [B, hidden[0]], ..., logits [B, C], softmax [B, C]`,
+    the convolutions' after ReLU and pooling.
+  """
+  return _linen.stateless(_Cnn(tuple(channels), tuple(hidden), classes))

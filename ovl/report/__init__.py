@@ -1,0 +1,49 @@
+"""Rows -> pictures and one HTML page. Knows no method."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ovl.report.table import read, text
+from ovl.results import write_text
+from ovl.types import BadInput, Row
+
+
+def table(rows: Iterable[Row]) -> str:
+  """A short table for the terminal: one line an attribute and layer."""
+  return text(read(rows))
+
+
+def write(
+  rows: Iterable[Row], meta: Mapping[str, Any], directory: pathlib.Path
+) -> pathlib.Path:
+  """Writes `report.html` and `plots/heatmap|depth.svg|png`.
+
+  Args:
+    rows: of one audit.
+    meta: what rows do not say: `title` and, as far as known, what was asked, how it was
+      measured and where it ran.
+    directory: the workdir; `rows.csv` is expected beside the page.
+
+  Returns:
+    The path of the page.
+
+  Raises:
+    BadInput: the folder cannot be written, or the disk is full.
+  """
+  from ovl.report import page, plots  # matplotlib takes a second; the table needs none
+
+  found = read(rows)
+  pictures = plots.draw(found)
+  for name, picture in pictures.items():
+    write_text(directory / "plots" / f"{name}.svg", picture.svg)
+    path = directory / "plots" / f"{name}.png"
+    try:
+      path.write_bytes(picture.png)
+    except OSError as error:
+      raise BadInput(f"cannot write {path}: {error.strerror}") from error
+  home = directory / "report.html"
+  write_text(home, page.render(found, meta, pictures))
+  return home

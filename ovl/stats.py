@@ -1,0 +1,259 @@
+"""One-off statistics in NumPy: entropies, influence values, intervals, permutations, Holm.
+
+Every metric comes with its *influence values* psi_i: metric(resampled rows) is about
+metric + mean of psi over the resampled rows. So one function gives intervals for all of
+them, over examples or over groups, and one for several models tested on shared examples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import special, stats
+
+Metric = tuple[float, np.ndarray]  # value, influence values [N]
+
+
+def entropy(codes_N: np.ndarray, num: int) -> float:
+  """Plug-in H(S) in nats of codes `0..num-1`."""
+  p_K = np.bincount(codes_N, minlength=num) / max(len(codes_N), 1)
+  return float(special.entr(p_K).sum())
+
+
+def conditional_entropy(s_N: np.ndarray, y_N: np.ndarray, num: int) -> float:
+  """Plug-in H(S|Y) in nats."""
+  parts = [s_N[y_N == y] for y in np.unique(y_N)]
+  return sum(len(part) / len(s_N) * entropy(part, num) for part in parts)
+
+
+def label_table(s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> np.ndarray:
+  """p(s|y) `[C, K]`, each row shrunk to the (add-one) marginal by one pseudo-count a class.
+
+  So a label value that was rare or absent in the rows gets a sane prediction.
+  """
+  count_CK = np.zeros((C, K))
+  np.add.at(count_CK, (y_N, s_N), 1.0)
+  marginal_K = (count_CK.sum(0) + 1.0) / (len(s_N) + K)
+  return (count_CK + K * marginal_K) / (count_CK.sum(1, keepdims=True) + K)
+
+
+# ---- metrics with influence values -------------------------------------------------
+
+
+def mean(x_N: np.ndarray) -> Metric:
+  """The mean of per-row numbers."""
+  value = float(x_N.mean())
+  return value, x_N - value
+
+
+def recall(correct_N: np.ndarray, s_N: np.ndarray, k: int) -> Metric:
+  """Share of class k that is predicted as k."""
+  is_k = s_N == k
+  value = float(correct_N[is_k].mean())
+  return value, is_k * (correct_N - value) * (len(s_N) / is_k.sum())
+
+
+def average(metrics: list[Metric]) -> Metric:
+  """The mean of several metrics of the same rows."""
+  return (
+    float(np.mean([value for value, _ in metrics])),
+    np.mean([psi for _, psi in metrics], 0),
+  )
+
+
+def auc(score_N: np.ndarray, positive_N: np.ndarray) -> Metric:
+  """Area under the ROC curve, ties counted half, with the DeLong placements.
+
+  References:
+    DeLong, DeLong, Clarke-Pearson (1988), Biometrics 44(3).
+  """
+  pos, neg = score_N[positive_N], score_N[~positive_N]
+  above = _share_below(neg, pos)  # of each positive: share of negatives below it
+  below = 1.0 - _share_below(pos, neg)
+  value = float(above.mean())
+  psi = np.empty(len(score_N))
+  psi[positive_N] = (above - value) * (len(psi) / len(pos))
+  psi[~positive_N] = (below - value) * (len(psi) / len(neg))
+  return value, psi
+
+
+def _share_below(reference: np.ndarray, x: np.ndarray) -> np.ndarray:
+  ordered = np.sort(reference)
+  left = np.searchsorted(ordered, x, "left")
+  right = np.searchsorted(ordered, x, "right")
+  return (left + right) / (2.0 * len(ordered))
+
+
+# ---- intervals ---------------------------------------------------------------------
+
+
+def unit_sums(psi_N: np.ndarray, unit_N: np.ndarray | None) -> np.ndarray:
+  """Sums of influence values within each unit (a group, or the row itself)."""
+  if unit_N is None:
+    return psi_N
+  _, code_N = np.unique(unit_N, return_inverse=True)
+  return np.bincount(code_N, weights=psi_N)
+
+
+def bootstrap(
+  metrics: list[Metric],
+  unit_N: np.ndarray | None,
+  level: float,
+  seed: int,
+  draws: int = 400,
+) -> np.ndarray:
+  """Percentile intervals of one model's metrics, resampling groups, or rows.
+
+  Args:
+    metrics: values and influence values, all of the same rows.
+    unit_N: the group of each row; None resamples rows.
+    level: two-sided coverage.
+    seed: of the resampling.
+    draws: resamples.
+
+  Returns:
+    `[M, 2]` low and high; nan with fewer than two units.
+  """
+  sums = np.stack([unit_sums(psi_N, unit_N) for _, psi_N in metrics], 1)
+  if len(sums) < 2:
+    return np.full((len(metrics), 2), np.nan)
+  rows = len(metrics[0][1])
+  deviation = _poisson(len(sums), draws, seed) @ sums.astype(np.float32) / rows
+  tail = (1 - level) / 2
+  edges = np.quantile(np.ascontiguousarray(deviation.T), [tail, 1 - tail], axis=1).T
+  return edges + np.array([[value] for value, _ in metrics])
+
+
+_WEIGHTS: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def _poisson(units: int, draws: int, seed: int) -> np.ndarray:
+  """Centred bootstrap weights; kept, as every metric of a model resamples alike."""
+  key = (units, draws, seed)
+  if key not in _WEIGHTS:
+    if len(_WEIGHTS) > 8:
+      _WEIGHTS.clear()
+    rng = np.random.default_rng(seed)
+    _WEIGHTS[key] = rng.poisson(1.0, (draws, units)).astype(np.float32) - 1
+  return _WEIGHTS[key]
+
+
+def over_models(
+  values_S: np.ndarray, examples_var: float, level: float
+) -> tuple[float, float]:
+  """t interval of the mean over models tested on shared examples.
+
+  var = s^2 / S + the variance from resampling examples (or groups) jointly for all
+  models; S - 1 degrees of freedom. Two sources are added because the models share one
+  data set; where test parts differ the second is partly counted twice: conservative.
+  """
+  S = len(values_S)
+  if S < 2:
+    return np.nan, np.nan
+  spread = np.var(values_S, ddof=1) / S
+  half = stats.t.ppf((1 + level) / 2, S - 1) * np.sqrt(spread + examples_var)
+  middle = float(np.mean(values_S))
+  return middle - half, middle + half
+
+
+def shared_variance(psi_SN: list[np.ndarray], unit_SN: list[np.ndarray]) -> float:
+  """Variance of a mean over models when their common units are resampled together.
+
+  Args:
+    psi_SN: influence values of each model's test rows.
+    unit_SN: the unit (example id or group) of each of those rows.
+  """
+  units = np.concatenate(unit_SN)
+  share = np.concatenate([psi / len(psi) for psi in psi_SN]) / len(psi_SN)
+  return float(np.square(unit_sums(share, units)).sum())
+
+
+def excess(difference_S: np.ndarray, level: float) -> tuple[float, float, float]:
+  """Paired one-sided t test of mean > 0 and the two-sided interval.
+
+  Returns:
+    p, low, high; (nan, nan, nan) with fewer than two pairs; p = 1 where every pair is
+    equal.
+  """
+  S = len(difference_S)
+  if S < 2:
+    return np.nan, np.nan, np.nan
+  middle, error = difference_S.mean(), difference_S.std(ddof=1) / np.sqrt(S)
+  if error == 0.0:
+    return (1.0 if middle <= 0 else 0.0), middle, middle
+  half = stats.t.ppf((1 + level) / 2, S - 1) * error
+  p = float(stats.t.sf(middle / error, S - 1))
+  return p, middle - half, middle + half
+
+
+# ---- tests -------------------------------------------------------------------------
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+  """Holm's step-down adjusted p-values; nan is not counted.
+
+  References:
+    Holm (1979), Scandinavian Journal of Statistics 6(2).
+  """
+  adjusted = np.full(len(p), np.nan)
+  valid = np.flatnonzero(~np.isnan(p))
+  order = valid[np.argsort(p[valid], kind="stable")]
+  steps = (len(order) - np.arange(len(order))) * p[order]
+  adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else []
+  return adjusted
+
+
+def combine(p_S: np.ndarray) -> float:
+  """One p-value from one a model: min(1, 2 x median), valid under any dependence.
+
+  References:
+    Ruschendorf (1982); Vovk and Wang (2020), Biometrika 107(4), for the factor 2.
+  """
+  p_S = p_S[~np.isnan(p_S)]
+  if len(p_S) == 0:
+    return np.nan
+  return float(p_S[0]) if len(p_S) == 1 else float(min(1.0, 2 * np.median(p_S)))
+
+
+def permuted(s_N: np.ndarray, strata_N: np.ndarray, draws: int, seed: int) -> np.ndarray:
+  """`[P, N]` copies of `s_N`, each permuted within strata; the last result is kept."""
+  key = (s_N.tobytes(), strata_N.tobytes(), draws, seed)
+  if _LAST.get("key") != key:
+    gen = np.random.default_rng(seed)
+    out_PN = np.empty((draws, len(s_N)), s_N.dtype)
+    for stratum in np.unique(strata_N):
+      rows = np.flatnonzero(strata_N == stratum)
+      copies = np.broadcast_to(s_N[rows], (draws, len(rows)))
+      out_PN[:, rows] = gen.permuted(copies, axis=1)
+    _LAST.update(key=key, value=out_PN)
+  return _LAST["value"]
+
+
+_LAST: dict[str, Any] = {}
+
+
+def permutation_p(observed: float, null_P: np.ndarray) -> float:
+  """(1 + #{null >= observed}) / (1 + P); ties within rounding count against us."""
+  slack = 1e-9 * max(1.0, abs(observed))
+  return float((1 + (null_P >= observed - slack).sum()) / (1 + len(null_P)))
+
+
+def draws_needed(cells: int, alpha: float, models: int) -> int:
+  """Permutations so that a Holm-adjusted combined p can reach a fifth of alpha."""
+  factor = 2 if models > 1 else 1
+  return int(np.ceil(5 * factor * max(cells, 1) / alpha)) - 1
+
+
+def detectable_nats(
+  units: int, parameters: int, train_rows: int, cells: int, alpha: float
+) -> float:
+  """The smallest leak, in nats a row, the test would have found with 80 % power.
+
+  A weak leak of d nats gives log-ratios of mean d and variance 2 d; under permutation
+  their mean is -d. The test separates the two by sqrt(2 d n) standard errors, which must
+  exceed z_(1 - alpha / 2m) + z_.8. A critic with k free numbers learnt from N rows has
+  k / 2N nats less to show: that is added.
+  """
+  z = stats.norm.isf(alpha / (2 * max(cells, 1))) + stats.norm.ppf(0.8)
+  return float(z**2 / (2 * max(units, 1)) + parameters / (2 * max(train_rows, 1)))

@@ -1,0 +1,189 @@
+"""Model x data -> named activations `[S, N, D]` in host memory, streamed in batches."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array
+
+from ovl import mesh, rng
+from ovl.types import BadInput, Model
+
+Report = Callable[[float, str], None]
+INPUT = "input"
+
+
+def reduced_width(shape: tuple[int, ...], max_width: int) -> int:
+  """The width of one example's activation of this shape after `reduce`."""
+  pooled, _ = _pooling(shape, max_width)
+  return min(math.prod(pooled), max_width)
+
+
+def _pooling(
+  shape: tuple[int, ...], max_width: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+  """The pooled shape and window of inner axes: the finest that fits `max_width`."""
+  *inner, channels = shape
+  factor = 1
+  while True:
+    window = tuple(min(factor, size) for size in inner)
+    pooled = tuple(math.ceil(n / w) for n, w in zip(inner, window, strict=True))
+    if math.prod(pooled) * channels <= max_width or all(n == 1 for n in pooled):
+      return (*pooled, channels), window
+    factor += 1
+
+
+def reduce(name: str, z_B: Array, max_width: int) -> Array:
+  """Flattens an activation, made narrower where it must be.
+
+  Inner axes (all but the first and the last) are average-pooled by the smallest window
+  with which the whole fits `max_width`; what is still wider is multiplied by a fixed
+  Gaussian matrix. Both are functions of the activation alone: information about an
+  attribute can only be lost, so a lower bound stays one.
+
+  Args:
+    name: the tap; equal names are projected alike in all models.
+    z_B: `[B, ..., channels]`.
+    max_width: the largest width returned.
+
+  Returns:
+    `[B, D]` float32.
+  """
+  z_B = z_B.astype(jnp.float32)
+  z_B = z_B[:, None] if z_B.ndim == 1 else z_B
+  pooled, window = _pooling(z_B.shape[1:], max_width)
+  for axis, (size, width) in enumerate(zip(pooled[:-1], window, strict=True), 1):
+    if width == 1:
+      continue
+    # The last window may be short: average what is there.
+    padding = [(0, 0)] * z_B.ndim
+    padding[axis] = (0, size * width - z_B.shape[axis])
+    count = jnp.clip(z_B.shape[axis] - width * jnp.arange(size), 1, width)
+    split = (*z_B.shape[:axis], size, width, *z_B.shape[axis + 1 :])
+    total = jnp.pad(z_B, padding).reshape(split).sum(axis + 1)
+    z_B = total / count.reshape(-1, *(1,) * (z_B.ndim - axis - 1))
+  z_BD = z_B.reshape(z_B.shape[0], -1)
+  if z_BD.shape[1] <= max_width:
+    return z_BD
+  key = rng.stream(jax.random.key(0), f"projection {name}")
+  project = jax.random.normal(key, (z_BD.shape[1], max_width))
+  return z_BD @ project / math.sqrt(max_width)
+
+
+def collect(
+  model: Model,
+  params: Any,
+  state: Any,
+  x_N: np.ndarray,
+  rows_SN: np.ndarray,
+  grid: Mesh,
+  *,
+  max_width: int = 512,
+  batch_size: int = 1024,
+  report: Report = lambda share, said: None,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+  """Activations of S stacked networks on each one's own rows.
+
+  Args:
+    model: the network.
+    params: leaves `[S, ...]`.
+    state: leaves `[S, ...]`.
+    x_N: inputs.
+    rows_SN: rows of each seed.
+    grid: the mesh; seeds over "seed".
+    max_width: see `reduce`.
+    batch_size: examples of a seed at once.
+    report: called between batches.
+
+  Returns:
+    name -> `[S, N, D]` in depth order, the input itself first, and the predicted task
+    codes `[S, N]`.
+  """
+  names = list(shapes(model, params, state, x_N))
+  if INPUT in names:
+    raise BadInput(f"the model has a tap named {INPUT!r}, the name of the input itself")
+  names = [INPUT, *names]
+  run = _program(model, max_width)
+  x = mesh.put(jnp.asarray(x_N), grid)
+  S, N = rows_SN.shape
+  out: list[np.ndarray] = []
+  predicted = np.empty((S, N), np.int32)
+  for start in range(0, N, batch_size):
+    # The last batch is filled up, so that one program serves all.
+    index = np.minimum(np.arange(start, start + min(batch_size, N)), N - 1)
+    rows = mesh.put(jnp.asarray(rows_SN[:, index]), grid, "seed")
+    z_L, code = jax.device_get(run(params, state, x, rows))
+    size = min(batch_size, N - start)
+    if not out:
+      out = [np.empty((S, N, z.shape[-1]), np.float32) for z in z_L]
+    for whole, z in zip(out, z_L, strict=True):
+      whole[:, start : start + size] = z[:, :size]
+    predicted[:, start : start + size] = code[:, :size]
+    report((start + size) / N, "")
+  return dict(zip(names, out, strict=True)), predicted
+
+
+@functools.lru_cache(maxsize=8)
+def _program(model: Model, max_width: int) -> Callable[..., tuple[list[Array], Array]]:
+  """Compiled once a model, also for its untrained twins."""
+
+  def seed(params: Any, state: Any, x: Array, rows_B: Array) -> tuple[list[Array], Array]:
+    x_B = x[rows_B]
+    logits_BC, taps, _ = model.apply(params, state, x_B)
+    # A list keeps the depth order, a dict comes back sorted.
+    named = [(INPUT, x_B), *taps.items()]
+    return [reduce(name, z, max_width) for name, z in named], logits_BC.argmax(-1)
+
+  return jax.jit(jax.vmap(seed, (0, 0, None, 0)))
+
+
+def shapes(
+  model: Model, params: Any, state: Any, x_N: np.ndarray
+) -> dict[str, tuple[int, ...]]:
+  """Each tap's shape for one example, in depth order, without computing anything."""
+  found: dict[str, tuple[int, ...]] = {}
+
+  def look(params: Any, state: Any, x: Array) -> Array:
+    logits, taps, _ = model.apply(params, state, x)
+    found.update({name: z.shape[1:] for name, z in taps.items()})
+    return logits
+
+  one = jax.tree.map(lambda leaf: leaf[0], (params, state))
+  jax.eval_shape(look, *one, jnp.asarray(x_N[:2]))
+  return found
+
+
+def narrow(
+  name: str, z_SN: np.ndarray, rows_SN: np.ndarray, max_width: int, batch: int = 4096
+) -> np.ndarray:
+  """The same reduction for activations given as arrays (maybe memory-mapped).
+
+  Args:
+    name: the tap.
+    z_SN: `[S, N, ...]`.
+    rows_SN: rows of each model.
+    max_width: see `reduce`.
+    batch: rows read at once.
+
+  Returns:
+    `[S, N', D]` float32.
+  """
+  S, N = rows_SN.shape
+  run = jax.jit(reduce, static_argnums=(0, 2))
+  out: np.ndarray | None = None
+  for s, start in itertools.product(range(S), range(0, N, batch)):
+    rows = rows_SN[s, start : start + batch]
+    z = np.asarray(run(name, np.ascontiguousarray(z_SN[s, rows], np.float32), max_width))
+    if out is None:
+      out = np.empty((S, N, z.shape[1]), np.float32)
+    out[s, start : start + len(rows)] = z
+  assert out is not None
+  return out

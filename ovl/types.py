@@ -1,0 +1,218 @@
+"""The vocabulary of the house: role tuples, data types, rows and the shape letters.
+
+Shape letters (suffix of a local array, one capital a dimension):
+  S seeds (models)    L lanes: a tap, alone or with the task label    N examples
+  B batch             D width of a representation                      H hidden width
+  C task classes      K classes of an attribute (2 outputs, mean and log scale, where
+                      the attribute is continuous)
+  A attributes        T steps            F folds             P permutations
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+Params = Any  # a pytree of arrays
+Kind = Literal["discrete", "continuous"]
+
+
+class BadInput(ValueError):
+  """Input that a person can mend: the message names what came, where, and what fits."""
+
+
+class Attribute(NamedTuple):
+  """One attribute of every example.
+
+  Attributes:
+    values: `[N]`; discrete: int32 codes `0..K-1`, -1 where unknown; continuous:
+      float64, nan where unknown.
+    kind: "discrete" or "continuous".
+    labels: the class names in the order of the codes; empty where continuous.
+  """
+
+  values: np.ndarray
+  kind: Kind
+  labels: tuple[str, ...] = ()
+
+  @property
+  def known(self) -> np.ndarray:
+    """`[N]` bool: where the attribute has a value."""
+    return self.values >= 0 if self.kind == "discrete" else np.isfinite(self.values)
+
+  @property
+  def outputs(self) -> int:
+    """How many numbers a critic returns for a row: K classes, or mean and log scale."""
+    return len(self.labels) if self.kind == "discrete" else 2
+
+
+class Dataset(NamedTuple):
+  """Examples in host memory, with what must not be mixed up about them.
+
+  Attributes:
+    name: the name in rows and reports.
+    x: inputs `[N, ...]`, float32, channel last.
+    y: the task, int32 codes `[N]`.
+    labels: class names of the task, in the order of the codes.
+    attributes: name -> `Attribute`.
+    groups: `[N]` int codes of the unit that must stay on one side of a split (writer,
+      person), or None where examples are independent.
+    split: `[N]` of "train", "probe", "stop", "test" where the data set fixes it.
+    ids: `[N]` a stable identity of each example.
+    note: one sentence a reader of the report must know.
+  """
+
+  name: str
+  x: np.ndarray
+  y: np.ndarray
+  labels: tuple[str, ...]
+  attributes: dict[str, Attribute]
+  ids: np.ndarray
+  groups: np.ndarray | None = None
+  split: np.ndarray | None = None
+  note: str = ""
+
+
+class Model(NamedTuple):
+  """A network as a pair of pure functions.
+
+  Attributes:
+    init: `(key, x_B) -> (params, state)`; `state` is () where there is none.
+    apply: `(params, state, x_B, *, key=None, train=False) -> (logits_BC, taps, state)`;
+      `taps` maps a name to an activation `[B, ..., channels]` after its non-linearity,
+      in depth order.
+  """
+
+  init: Callable[..., tuple[Params, Params]]
+  apply: Callable[..., tuple[Array, dict[str, Array], Params]]
+
+
+class View(NamedTuple):
+  """What a critic sees: rows of a representation and one attribute.
+
+  Padding is part of the type, so that taps of different widths and attributes of
+  different class counts share one program: padded columns of `z_ND` are 0, padded rows
+  have weight 0, padded classes are False.
+
+  Attributes:
+    z_ND: the representation, float32.
+    s_N: int32 codes, or float32 normal scores where the attribute is continuous;
+      any value where `mask_N` is 0.
+    mask_N: float32 row weights, 1 or 0.
+    features_D: which columns exist.
+    classes_K: which outputs exist.
+  """
+
+  z_ND: Float[Array, "n d"]
+  s_N: Int[Array, " n"] | Float[Array, " n"]
+  mask_N: Float[Array, " n"]
+  features_D: Bool[Array, " d"]
+  classes_K: Bool[Array, " k"]
+
+
+class Critic(NamedTuple):
+  """A small model that reads a representation and says what it knows of an attribute.
+
+  All members are pure; settings live in the closure of the factory.
+
+  Attributes:
+    init: `(key, view) -> params`; reads the view's shapes and masks only.
+    loss: `(params, view, key) -> scalar` what the parameters minimise.
+    value: `(params, view, key) -> scalar` the estimate, in `unit`.
+    logits: `(params, view) -> logits_NK`, or None where it cannot predict; padded
+      classes are about -1e9; continuous attributes: mean and log scale.
+    fit: `(key, train, stop) -> params` a solver of its own, or None: then the grid
+      trains by `loss`. Under `vmap` over label vectors whatever depends on `z_ND`
+      alone must stay unbatched.
+    uses: what it may be asked to do: "monitor", "penalty", "audit".
+    unit: "nats" or None.
+    bound: "lower", "upper", "estimate" or None.
+    attribute: "discrete" or "continuous": the attributes it reads.
+  """
+
+  init: Callable[[PRNGKeyArray, View], Params]
+  loss: Callable[[Params, View, PRNGKeyArray], Array]
+  value: Callable[[Params, View, PRNGKeyArray], Array]
+  logits: Callable[[Params, View], Array] | None
+  fit: Callable[[PRNGKeyArray, View, View], Params] | None
+  uses: frozenset[str]
+  unit: str | None
+  bound: str | None
+  attribute: Kind
+
+
+class Lane(NamedTuple):
+  """One tap of all models; rows are `probe | stop | test`.
+
+  Attributes:
+    subject: "trained", "untrained", "raw" or "permuted".
+    layer: the tap.
+    depth: its place in the network, 0 first.
+    z_SND: activations.
+  """
+
+  subject: str
+  layer: str
+  depth: int
+  z_SND: np.ndarray
+
+
+class Found(NamedTuple):
+  """What one critic says of one lane's rows that it was not trained on.
+
+  Attributes:
+    stop: outputs `[S, V, A, N_stop, K]`; variants: alone, with the task label.
+    test: outputs `[S, V, A, N_test, K]`.
+    converged: `[S, V, A]` whether training ended before its limit.
+  """
+
+  stop: np.ndarray
+  test: np.ndarray
+  converged: np.ndarray
+
+
+class TrainState(NamedTuple):
+  """What a training step carries. No key: randomness is `rng.at(stream, step)`."""
+
+  step: Int[Array, ""]
+  params: Params
+  state: Params
+  opt: Params
+
+
+class Row(NamedTuple):
+  """One reported number. `docs/rows.md` says what each column holds."""
+
+  run: str = ""
+  kind: str = "audit"
+  dataset: str = ""
+  task: str = ""
+  model: str = ""
+  subject: str = ""
+  setting: str = ""
+  step: int | None = None
+  layer: str = ""
+  layer_index: int | None = None
+  width: int | None = None
+  attribute: str = ""
+  classes: int | None = None
+  method: str = ""
+  bound: str = ""
+  seed: int | None = None
+  num_seeds: int | None = None
+  fold: int | None = None
+  metric: str = ""
+  unit: str = ""
+  value: float | None = None
+  low: float | None = None
+  high: float | None = None
+  level: float | None = None
+  p: float | None = None
+  flag: str = ""
+  n_train: int | None = None
+  n_eval: int | None = None
+  chance: float | None = None
+  verdict: str = ""

@@ -1,0 +1,275 @@
+"""The train step, and the loop that holds all seeds: golden numbers, program, resume."""
+
+import pathlib
+import subprocess
+import sys
+
+import flax.linen
+import flax.nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ovl import checkpoint, fit, load, mesh, rng, step
+from ovl.types import BadInput, Model
+
+TINY = str(pathlib.Path(__file__).parent / "tiny.py")
+GEN = np.random.default_rng(0)
+
+
+def data(N=96):
+  x = GEN.normal(size=(N, 8)).astype(np.float32)
+  return x, (x[:, 0] > 0).astype(np.int32)
+
+
+def fitted(directory=None, seeds=2, model=None, devices=None, **settings):
+  x, y = np.random.default_rng(1).normal(size=(96, 8)).astype(np.float32), None
+  y = (x[:, 0] > 0).astype(np.int32)
+  rows = np.stack([np.random.default_rng(s).permutation(96)[:64] for s in range(seeds)])
+  settings = fit.Settings(**{"epochs": 4, "batch_size": 16, "save_every": 2} | settings)
+  return fit.fit(
+    model or load("models", "mlp", classes=2, hidden=(8,)),
+    x, y, rows, rng.per_seed(0, seeds), settings, devices or mesh.make(seeds), directory,
+  )  # fmt: skip
+
+
+def same(a, b):
+  return all(
+    np.array_equal(x, y) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True)
+  )
+
+
+GOLDEN = (0.669659, 11.188816)
+
+
+def test_golden_numbers_of_one_step():
+  """Loss and parameters of one fixed step."""
+  x = jnp.linspace(-1, 1, 40).reshape(5, 8)
+  y = jnp.array([0, 1, 0, 1, 1])
+  model, tx = load("models", "mlp", classes=2, hidden=(4,)), optax.sgd(0.1)
+  key = jax.random.key(0)
+  state = step.init(model, tx, key, x)
+  state, metrics = step.make_step(model, tx)(state, x, y, key)
+  total = sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(state.params))
+  said = (
+    "one train step moved: if initialisation, loss or optimiser were meant to change, put "
+    f"({float(metrics['loss']):.6f}, {total:.6f}) here and say so in the changelog"
+  )
+  assert (float(metrics["loss"]), total) == pytest.approx(GOLDEN, rel=1e-4), said
+
+
+def test_seeds_together_equal_each_alone():
+  """Stacked seeds, own keys, own order: seed 1 of two is seed 1 on its own."""
+  both = fitted()
+  x, y = np.random.default_rng(1).normal(size=(96, 8)).astype(np.float32), None
+  y = (x[:, 0] > 0).astype(np.int32)
+  rows = np.random.default_rng(1).permutation(96)[:64][None]
+  alone = fit.fit(
+    load("models", "mlp", classes=2, hidden=(8,)), x, y, rows, rng.per_seed(1, 1),
+    fit.Settings(epochs=4, batch_size=16), mesh.make(1),
+  )  # fmt: skip
+  for a, b in zip(*map(jax.tree.leaves, (both.params, alone.params)), strict=True):
+    np.testing.assert_allclose(a[1], b[0], rtol=1e-4, atol=1e-6)
+
+
+def test_training_learns_and_twins_stay_untouched():
+  nets = fitted(epochs=40, learning_rate=0.02)
+  assert not same(nets.params, nets.first_params)
+  x, y = np.random.default_rng(1).normal(size=(96, 8)).astype(np.float32), None
+  y = x[:, 0] > 0
+  model = load("models", "mlp", classes=2, hidden=(8,))
+  for params, least, most in ((nets.params, 0.9, 1.0), (nets.first_params, 0.0, 0.9)):
+    logits = jax.vmap(lambda p: model.apply(p, (), jnp.asarray(x))[0])(params)
+    assert least <= float((logits.argmax(-1) == y).mean()) <= most
+
+
+@pytest.mark.parametrize(
+  "other", [{"epochs": 3}, {"batch_size": 32}, {"learning_rate": 1e-4}]
+)
+def test_every_setting_changes_the_parameters(other):
+  assert not same(fitted().params, fitted(**other).params)
+
+
+def test_interrupted_equals_uninterrupted(tmp_path):
+  whole = fitted(tmp_path / "a")
+
+  class Stop(Exception):
+    pass
+
+  def stop(share, said):
+    if share >= 0.75:
+      raise Stop
+
+  model = load("models", "mlp", classes=2, hidden=(8,))
+  x, _ = np.random.default_rng(1).normal(size=(96, 8)).astype(np.float32), None
+  y = (x[:, 0] > 0).astype(np.int32)
+  rows = np.stack([np.random.default_rng(s).permutation(96)[:64] for s in range(2)])
+  args = (model, x, y, rows, rng.per_seed(0, 2))
+  settings = fit.Settings(epochs=4, batch_size=16, save_every=2)
+  with pytest.raises(Stop):
+    fit.fit(*args, settings, mesh.make(2), tmp_path / "b", stop)
+  assert checkpoint.latest(tmp_path / "b") == 8
+  resumed = fit.fit(*args, settings, mesh.make(2), tmp_path / "b")
+  assert same(whole.params, resumed.params)
+
+
+def test_own_checkpoint_in_place_of_training(tmp_path):
+  nets = fitted(epochs=2)
+  checkpoint.save(tmp_path, 0, {"params": nets.params, "state": nets.state})
+  given = fitted(checkpoint=str(tmp_path))
+  assert same(given.params, nets.params)
+  assert same(given.first_params, nets.first_params)
+  with pytest.raises(BadInput, match="does not fit"):
+    fitted(checkpoint=str(tmp_path), model=load("models", "mlp", classes=2, hidden=(9,)))
+  with pytest.raises(BadInput, match="no checkpoint"):
+    fitted(checkpoint=str(tmp_path / "nowhere"))
+
+
+def test_a_loss_that_is_not_finite_names_seed_and_step():
+  x, y = data()
+  x[5] = np.nan
+  rows = np.stack([np.arange(6, 70), np.arange(64)])
+  model = load("models", "mlp", classes=2, hidden=(8,))
+  with pytest.raises(FloatingPointError, match=r"seed \[1\]"):
+    fit.fit(
+      model, x, y, rows, rng.per_seed(0, 2), fit.Settings(epochs=1, batch_size=16),
+      mesh.make(2),
+    )  # fmt: skip
+
+
+def lowered(seeds=2):
+  """The very program that `fit` jits, lowered from shapes alone."""
+  model = load("models", "mlp", classes=2, hidden=(8,))
+  settings = fit.Settings(epochs=4, batch_size=16)
+  devices = mesh.make(seeds)
+  init, program, shuffle = fit._programs(model, settings, 4, devices)
+  key = rng.per_seed(0, seeds)
+  state = jax.eval_shape(init, key, jax.ShapeDtypeStruct((2, 8), jnp.float32))
+  rows = jax.ShapeDtypeStruct((seeds, 64), jnp.int32)
+  order = jax.eval_shape(shuffle, key, rows, jax.ShapeDtypeStruct((), jnp.int32))
+  x = jax.ShapeDtypeStruct((96, 8), jnp.float32)
+  y = jax.ShapeDtypeStruct((96,), jnp.int32)
+  return program.lower(state, x, y, order, key)
+
+
+def test_the_step_is_one_executable_without_host_callbacks():
+  text = lowered().as_text()
+  assert "callback" not in text
+  assert "donat" in text or "tf.aliasing_output" in text
+  compiled = lowered().compile()
+  assert compiled.cost_analysis()["flops"] > 0
+  assert compiled.memory_analysis().alias_size_in_bytes > 0  # the state is donated
+
+
+def test_the_step_compiles_once_for_all_steps():
+  model = load("models", "mlp", classes=2, hidden=(7,))
+  fitted(model=model)
+  settings = fit.Settings(epochs=4, batch_size=16, save_every=2)
+  _, program, _ = fit._programs(model, settings, 4, mesh.make(2))
+  assert program._cache_size() == 1
+
+
+class LinenNet(flax.linen.Module):
+  @flax.linen.compact
+  def __call__(self, x):
+    h = flax.linen.relu(flax.linen.Dense(6)(x))
+    return flax.linen.Dense(2)(h), {"h": h}
+
+
+class NnxNet(flax.nnx.Module):
+  def __init__(self, rngs):
+    self.one, self.two = flax.nnx.Linear(8, 6, rngs=rngs), flax.nnx.Linear(6, 2, rngs=rngs)
+
+  def __call__(self, x):
+    h = flax.nnx.relu(self.one(x))
+    return self.two(h), {"h": h}
+
+
+def linen_pair():
+  net = LinenNet()
+
+  def apply(params, state, x, *, key=None, train=False):
+    return *net.apply(params, x), state
+
+  return Model(lambda key, x: (net.init(key, x), ()), apply)
+
+
+def nnx_pair():
+  graph = flax.nnx.graphdef(NnxNet(flax.nnx.Rngs(0)))
+
+  def init(key, x):
+    return flax.nnx.state(NnxNet(flax.nnx.Rngs(key)), flax.nnx.Param), ()
+
+  def apply(params, state, x, *, key=None, train=False):
+    return *flax.nnx.merge(graph, params, copy=True)(x), state
+
+  return Model(init, apply)
+
+
+@pytest.mark.parametrize("pair", [linen_pair, nnx_pair])
+def test_any_init_apply_pair_trains(pair):
+  nets = fitted(model=pair(), epochs=1)
+  assert not same(nets.params, nets.first_params)
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np, optax
+jax.config.update("jax_num_cpu_devices", 8)
+from ovl import fit, load, mesh, rng, grid
+assert jax.device_count() == 8
+model = load("models", "cnn", classes=2, channels=(4,), hidden=(8,))
+gen = np.random.default_rng(0)
+x = gen.random((64, 8, 8, 1)).astype(np.float32)
+y = (x.mean((1, 2, 3)) > .5).astype(np.int32)
+rows = np.stack([gen.permutation(64)[:32] for _ in range(8)])
+settings = fit.Settings(epochs=1, batch_size=16)
+many, one = mesh.make(8), mesh.make(8, jax.devices()[:1])
+assert dict(many.shape) == {"seed": 8, "data": 1}
+assert dict(mesh.make(2).shape) == {"seed": 2, "data": 4}
+a, b = (fit.fit(model, x, y, rows, rng.per_seed(0, 8), settings, m) for m in (many, one))
+for p, q in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True):
+  assert len(p.sharding.device_set) == 8 and len(q.sharding.device_set) == 1
+  assert {s.data.shape[0] for s in p.addressable_shards} == {1}, "each holds one seed of 8"
+  np.testing.assert_allclose(p, q, rtol=1e-5, atol=1e-5)
+z = gen.normal(size=(1, 8, 120, 5)).astype(np.float32)
+s = (z[0, :, None, :, 0] > 0).astype(np.int32)
+run = jax.jit(grid.run, static_argnames=("critic", "sizes", "schedule", "mesh"))
+out = []
+for m in (many, one):
+  d = grid.Data(mesh.put(z, m, None, "seed"), mesh.put(s, m, "seed"),
+    mesh.put(np.ones(s.shape, np.float32), m, "seed"),
+    jnp.ones((1, 1, 5), bool), jnp.ones((1, 2), bool))
+  key = mesh.put(rng.per_seed(0, 8), m, "seed")
+  out.append(run(load("critics", "mlp"), d, key, (60, 20, 40), grid.Schedule(epochs=3), m))
+assert {x.data.shape[1] for x in out[0].test.addressable_shards} == {1}
+np.testing.assert_allclose(out[0].test, out[1].test, rtol=1e-4, atol=1e-4)
+# One step: loss and gradients (SGD with rate 1: the gradient is the difference).
+from ovl import step
+tx = optax.sgd(1.0)
+def one_step(m):
+  key = mesh.put(rng.per_seed(0, 8), m, "seed")
+  state = jax.vmap(lambda k: step.init(model, tx, k, jnp.asarray(x[:2])))(key)
+  batch = mesh.put((x[rows[:, :16]], y[rows[:, :16]]), m, "seed", "data")
+  return jax.jit(jax.vmap(step.make_step(model, tx)))(state, *batch, key), state
+for m in (many, mesh.make(2)):
+  (s1, m1), s0 = one_step(m)
+  (r1, n1), r0 = one_step(one)
+  np.testing.assert_allclose(m1["loss"], n1["loss"], rtol=1e-5, atol=1e-5)
+  for p, q in zip(jax.tree.leaves(s1.params), jax.tree.leaves(r1.params), strict=True):
+    np.testing.assert_allclose(p, q, rtol=1e-5, atol=1e-5)
+print("sharded equals unsharded")
+"""
+
+
+def test_eight_devices_equal_one():
+  """In a process of its own: the number of devices is fixed at its start."""
+  done = subprocess.run(
+    [sys.executable, "-c", SHARDED],
+    capture_output=True,
+    text=True,
+    timeout=600,
+    check=False,
+  )
+  assert "sharded equals unsharded" in done.stdout, done.stderr[-3000:]

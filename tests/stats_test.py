@@ -1,0 +1,142 @@
+"""Entropies, influence values, intervals, Holm, permutations: against naive twins."""
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from sklearn import metrics as sk
+
+from ovl import stats
+
+GEN = np.random.default_rng(0)
+
+
+def test_entropies():
+  assert stats.entropy(np.array([0, 0, 1, 1]), 2) == pytest.approx(np.log(2))
+  s, y = np.array([0, 1, 0, 1, 0, 0]), np.array([0, 0, 0, 0, 1, 1])
+  assert stats.conditional_entropy(s, y, 2) == pytest.approx(4 / 6 * np.log(2))
+
+
+def test_label_table_is_a_distribution_and_learns():
+  y = GEN.integers(0, 3, 5000)
+  table = stats.label_table((y > 0).astype(int), y, 4, 2)
+  np.testing.assert_allclose(table.sum(1), 1)
+  assert table[0, 0] > 0.99
+  assert table[1, 1] > 0.99
+  np.testing.assert_allclose(table[3], [1 / 3, 2 / 3], atol=0.02)  # never seen: marginal
+
+
+def test_auc_and_recalls_equal_scikit_learn():
+  s = GEN.integers(0, 3, 400)
+  p = GEN.dirichlet([1, 1, 1], 400)
+  p[np.arange(400), s] += 0.3
+  p = np.round(p / p.sum(1, keepdims=True), 2)  # ties
+  correct = (p.argmax(1) == s).astype(float)
+  recalls = [stats.recall(correct, s, k) for k in range(3)]
+  assert stats.average(recalls)[0] == pytest.approx(
+    sk.balanced_accuracy_score(s, p.argmax(1))
+  )
+  for k in range(3):
+    assert stats.auc(p[:, k], s == k)[0] == pytest.approx(sk.roc_auc_score(s == k, p[:, k]))
+
+
+@pytest.mark.parametrize("name", ["mean", "recall", "auc"])
+def test_influence_values_predict_what_dropping_a_row_does(name):
+  s = GEN.integers(0, 2, 300)
+  score = GEN.normal(size=300) + s
+  correct = ((score > 0.5) == s).astype(float)
+  fun = {
+    "mean": lambda i: stats.mean(score[i]),
+    "recall": lambda i: stats.recall(correct[i], s[i], 1),
+    "auc": lambda i: stats.auc(score[i], s[i] == 1),
+  }[name]
+  everything = np.arange(300)
+  value, psi = fun(everything)
+  assert psi.mean() == pytest.approx(0, abs=1e-12)
+  for row in range(0, 300, 37):
+    dropped = fun(np.delete(everything, row))[0]
+    assert dropped - value == pytest.approx(-psi[row] / 299, abs=2e-4)
+
+
+def test_bootstrap_covers_and_groups_widen():
+  hit = hit_groups = wider = 0
+  for draw in range(300):
+    gen = np.random.default_rng(draw)
+    group = np.repeat(np.arange(40), 5)
+    x = gen.normal(size=40)[group] + gen.normal(size=200)
+    free = gen.normal(size=200)
+    (low, high), (low2, high2) = (
+      stats.bootstrap([stats.mean(free)], None, 0.95, 1)[0],
+      stats.bootstrap([stats.mean(x)], group, 0.95, 1)[0],
+    )
+    rows = stats.bootstrap([stats.mean(x)], None, 0.95, 1)[0]
+    hit += low < 0 < high
+    hit_groups += low2 < 0 < high2
+    wider += high2 - low2 > rows[1] - rows[0]
+  # 95 % nominal; percentile intervals of 40 groups fall a little short.
+  assert scipy_stats.binomtest(hit, 300, 0.95).pvalue > 1e-3
+  assert hit_groups >= 0.9 * 300
+  assert wider == 300
+
+
+def test_over_models_covers_when_models_share_examples():
+  hits = 0
+  for draw in range(300):
+    gen = np.random.default_rng(draw)
+    example = gen.normal(size=200)
+    tests = [gen.permutation(200)[:60] for _ in range(5)]
+    model = gen.normal(size=5) * 0.1
+    numbers = [stats.mean(example[t] + m) for t, m in zip(tests, model, strict=True)]
+    variance = stats.shared_variance([psi for _, psi in numbers], tests)
+    low, high = stats.over_models(np.array([v for v, _ in numbers]), variance, 0.95)
+    hits += low < 0 < high
+  assert hits >= 0.95 * 300 - 2.4 * np.sqrt(300 * 0.95 * 0.05)
+
+
+def test_excess_equals_scipy_and_handles_ties():
+  x = np.array([0.1, 0.2, 0.05, 0.3])
+  p, low, high = stats.excess(x, 0.95)
+  assert p == pytest.approx(scipy_stats.ttest_1samp(x, 0, alternative="greater").pvalue)
+  interval = scipy_stats.ttest_1samp(x, 0).confidence_interval(0.95)
+  assert (low, high) == pytest.approx((interval.low, interval.high))
+  assert stats.excess(np.zeros(4), 0.95)[0] == 1.0
+  assert np.isnan(stats.excess(np.ones(1), 0.95)[0])
+
+
+def test_holm_by_hand():
+  np.testing.assert_allclose(
+    stats.holm(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.06, 0.06]
+  )
+
+
+def test_combine():
+  assert stats.combine(np.array([0.01])) == 0.01
+  assert stats.combine(np.array([0.01, 0.02, 0.9])) == 0.04
+  assert np.isnan(stats.combine(np.empty(0)))
+
+
+def test_permutations_stay_within_strata():
+  strata = GEN.integers(0, 4, 100)
+  s = np.arange(100)
+  out = stats.permuted(s, strata, 50, 0)
+  assert (strata[out] == strata).all()
+  assert (np.sort(out, 1) == s).all()
+  assert len(np.unique(out, axis=0)) == 50
+
+
+def test_permutation_p_is_valid_and_counts_ties():
+  assert stats.permutation_p(1.0, np.ones(99)) == 1.0
+  assert stats.permutation_p(2.0, np.ones(99)) == 0.01
+  p = [
+    stats.permutation_p(g.normal(), g.normal(size=199))
+    for g in map(np.random.default_rng, range(500))
+  ]
+  assert scipy_stats.binomtest(int((np.array(p) <= 0.05).sum()), 500, 0.05).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("cells", [1, 20, 300])
+@pytest.mark.parametrize("models", [1, 8])
+def test_enough_draws_to_reach_a_fifth_of_the_level(cells, models):
+  best = 1 / (1 + stats.draws_needed(cells, 0.05, models))
+  combined = stats.combine(np.full(models, best))
+  adjusted = stats.holm(np.array([combined] + [1.0] * (cells - 1)))[0]
+  assert adjusted <= 0.01 + 1e-12
