@@ -12,7 +12,10 @@ NEG = -1e9  # the logit of a class that does not exist
 
 
 def mlp_init(
-  key: PRNGKeyArray, features_D: Bool[Array, " d"], widths: tuple[int, ...]
+  key: PRNGKeyArray,
+  features_D: Bool[Array, " d"],
+  widths: tuple[int, ...],
+  zero_last: bool = True,
 ) -> Params:
   """He-normal layers; the first is masked and scaled by the *true* input width.
 
@@ -22,9 +25,10 @@ def mlp_init(
     key: a PRNG key.
     features_D: which input columns exist.
     widths: the widths after the input, the output last.
+    zero_last: start the output at 0.
 
   Returns:
-    A list of `(w, b)`; output weights start at 0.
+    A list of `(w, b)`.
   """
   fan_in = jnp.maximum(features_D.sum(), 1).astype(jnp.float32)
   rows = features_D.shape[0]
@@ -38,7 +42,7 @@ def mlp_init(
     w = w * jnp.sqrt(2.0 / fan_in)
     if i == 0:
       w = w * features_D[:, None]
-    if i == len(widths) - 1:
+    if zero_last and i == len(widths) - 1:
       w = jnp.zeros_like(w)
     layers.append((w, jnp.zeros(columns)))
     rows, fan_in = columns, jnp.asarray(float(columns))

@@ -10,14 +10,15 @@ Shape letters (suffix of a local array, one capital a dimension):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 Params = Any  # a pytree of arrays
-Kind = Literal["discrete", "continuous"]
+Kind = Literal["discrete", "continuous", "vector"]
 
 
 class BadInput(ValueError):
@@ -29,8 +30,8 @@ class Attribute(NamedTuple):
 
   Attributes:
     values: `[N]`; discrete: int32 codes `0..K-1`, -1 where unknown; continuous:
-      float64, nan where unknown.
-    kind: "discrete" or "continuous".
+      float64, nan where unknown; vector: `[N, M]` float64, another representation.
+    kind: "discrete", "continuous" or "vector".
     labels: the class names in the order of the codes; empty where continuous.
   """
 
@@ -41,11 +42,16 @@ class Attribute(NamedTuple):
   @property
   def known(self) -> np.ndarray:
     """`[N]` bool: where the attribute has a value."""
-    return self.values >= 0 if self.kind == "discrete" else np.isfinite(self.values)
+    if self.kind == "discrete":
+      return self.values >= 0
+    finite = np.isfinite(self.values)
+    return finite if finite.ndim == 1 else finite.all(1)
 
   @property
   def outputs(self) -> int:
     """How many numbers a critic returns for a row: K classes, or mean and log scale."""
+    if self.kind == "vector":
+      return int(self.values.shape[1])
     return len(self.labels) if self.kind == "discrete" else 2
 
 
@@ -63,6 +69,7 @@ class Dataset(NamedTuple):
     split: `[N]` of "train", "probe", "stop", "test" where the data set fixes it.
     ids: `[N]` a stable identity of each example.
     note: one sentence a reader of the report must know.
+    truth: attribute -> I(x; attribute) in nats, where it is known.
   """
 
   name: str
@@ -74,6 +81,7 @@ class Dataset(NamedTuple):
   groups: np.ndarray | None = None
   split: np.ndarray | None = None
   note: str = ""
+  truth: Mapping[str, float] = MappingProxyType({})
 
 
 class Model(NamedTuple):
@@ -99,15 +107,16 @@ class View(NamedTuple):
 
   Attributes:
     z_ND: the representation, float32.
-    s_N: int32 codes, or float32 normal scores where the attribute is continuous;
-      any value where `mask_N` is 0.
+    s_N: int32 codes, or float32 normal scores where the attribute is continuous, or
+      float32 `[N, M]` where it is a vector; any value where `mask_N` is 0.
     mask_N: float32 row weights, 1 or 0.
     features_D: which columns exist.
-    classes_K: which outputs exist.
+    classes_K: which outputs exist; of a vector which of its M columns (padded columns
+      of `s_N` are 0).
   """
 
   z_ND: Float[Array, "n d"]
-  s_N: Int[Array, " n"] | Float[Array, " n"]
+  s_N: Int[Array, " n"] | Float[Array, " n"] | Float[Array, "n m"]
   mask_N: Float[Array, " n"]
   features_D: Bool[Array, " d"]
   classes_K: Bool[Array, " k"]
@@ -130,7 +139,11 @@ class Critic(NamedTuple):
     uses: what it may be asked to do: "monitor", "penalty", "audit".
     unit: "nats" or None.
     bound: "lower", "upper", "estimate" or None.
-    attribute: "discrete" or "continuous": the attributes it reads.
+    attribute: "discrete", "continuous" or "vector": the attributes it reads.
+    score: `(params, view) -> [N]` its log-ratio log q(s|z)/p(s) of each row, up to a
+      constant: what a held-out bound is computed from; None where there is none.
+    refresh: `(params, view, key) -> params` what moves after an update besides the
+      gradient (a moving average), or None.
   """
 
   init: Callable[[PRNGKeyArray, View], Params]
@@ -142,6 +155,8 @@ class Critic(NamedTuple):
   unit: str | None
   bound: str | None
   attribute: Kind
+  score: Callable[[Params, View], Array] | None = None
+  refresh: Callable[[Params, View, PRNGKeyArray], Params] | None = None
 
 
 class Lane(NamedTuple):

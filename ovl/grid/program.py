@@ -9,40 +9,19 @@ stop early; on an accelerator they run side by side. Lanes are spread over the s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
-from ovl import rng
-from ovl.types import Critic, Params, View
+from ovl.grid.train import Schedule, train
+from ovl.types import Critic, View
 
 # Which leaves of a View are mapped: over attributes, and over variants.
 _BY_ATTRIBUTE: Any = View(None, 0, 0, None, 0)  # type: ignore[arg-type]
 _BY_VARIANT: Any = View(0, None, None, 0, None)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Schedule:
-  """How critics without a solver of their own are trained.
-
-  Attributes:
-    learning_rate: of AdamW.
-    weight_decay: of AdamW.
-    batch_size: rows a step; the whole probe part where that is at most twice as large.
-    epochs: at most this many passes.
-    patience: passes without a better stop loss after which a lane is frozen.
-  """
-
-  learning_rate: float = 5e-3
-  weight_decay: float = 1e-2
-  batch_size: int = 256
-  epochs: int = 100
-  patience: int = 6
 
 
 class Data(NamedTuple):
@@ -110,7 +89,7 @@ def run(
       if critic.fit is not None:
         params, converged = critic.fit(key, probe, stop), jnp.bool_(True)
       else:
-        params, converged = _train(critic, schedule, probe, stop, key)
+        params, converged = train(critic, schedule, probe, stop, key)
       assert critic.logits is not None
       return Predictions(
         critic.logits(params, stop), critic.logits(params, test), converged
@@ -190,48 +169,3 @@ def _one_by_one(learn: Callable[..., Predictions], parts: tuple[View, ...]) -> P
 
   out = jax.lax.map(at, jnp.arange(V * A))
   return jax.tree.map(lambda x: x.reshape(V, A, *x.shape[1:]), out)
-
-
-def _train(
-  critic: Critic, schedule: Schedule, probe: View, stop: View, key: PRNGKeyArray
-) -> tuple[Params, Array]:
-  """AdamW by `critic.loss`; keeps the parameters of the best pass on the stop part."""
-  N = probe.z_ND.shape[0]
-  batch = N if 2 * schedule.batch_size >= N else schedule.batch_size
-  steps = N // batch
-  tx = optax.adamw(schedule.learning_rate, weight_decay=schedule.weight_decay)
-  key_order, key_loss = rng.stream(key, "order"), rng.stream(key, "loss")
-
-  def step(carry: tuple[Params, Params], inputs: tuple[Array, Array]) -> Any:
-    params, opt = carry
-    rows, now = inputs
-    z, s, mask = (
-      (probe.z_ND, probe.s_N, probe.mask_N)
-      if steps == 1  # the whole part: order is of no account
-      else (probe.z_ND[rows], probe.s_N[rows], probe.mask_N[rows])
-    )
-    view = probe._replace(z_ND=z, s_N=s, mask_N=mask)
-    grads = jax.grad(critic.loss)(params, view, rng.at(key_loss, now))
-    updates, opt = tx.update(grads, opt, params)
-    return (optax.apply_updates(params, updates), opt), None
-
-  def one_pass(carry: tuple) -> tuple:
-    epoch, params, opt, best, best_loss, stale = carry
-    order = jax.random.permutation(rng.at(key_order, epoch), N)[: steps * batch]
-    inputs = (order.reshape(steps, batch), epoch * steps + jnp.arange(steps))
-    (params, opt), _ = jax.lax.scan(step, (params, opt), inputs)
-    loss = critic.loss(params, stop, key_loss)
-    better = loss < best_loss - 1e-4
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
-    best_loss = jnp.where(better, loss, best_loss)
-    return epoch + 1, params, opt, best, best_loss, jnp.where(better, 0, stale + 1)
-
-  def unfinished(carry: tuple) -> Array:
-    epoch, stale = carry[0], carry[-1]
-    return (epoch < schedule.epochs) & (stale < schedule.patience)
-
-  params = critic.init(key, probe)
-  first = critic.loss(params, stop, key_loss)
-  carry = (0, params, tx.init(params), params, first, jnp.int32(0))
-  carry = jax.lax.while_loop(unfinished, one_pass, carry)
-  return carry[3], carry[-1] >= schedule.patience

@@ -12,7 +12,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from ovl import mesh
-from ovl.grid.program import Data, Predictions, Schedule
+from ovl.grid.program import Data, Predictions
+from ovl.grid.train import Schedule
 from ovl.types import Critic, Found, Lane
 
 Report = Callable[[float, str], None]

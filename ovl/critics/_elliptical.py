@@ -1,0 +1,202 @@
+"""Elliptical copulas: log-ratios in closed form, blind to every monotone change of a column.
+
+Each column becomes its rank among the fitted rows, the ranks become quantiles of a
+Student t with nu degrees of freedom (nu = inf: normal), and the joint of all columns a
+multivariate t with dispersion R. The columns' own densities cancel in
+
+  log c(z, s) - log c(z) - log c(s) = log t(x; R, nu) - log t(x_z; R_z, nu)
+                                     - log t(x_s; R_s, nu).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import gammaln
+from jaxtyping import Array, Float, PRNGKeyArray
+from scipy import stats
+
+from ovl.critics._statistic import columns, reads
+from ovl.types import Critic, Kind, Params, View
+
+_ITERATIONS = 10
+
+
+class Fitted(NamedTuple):
+  """Ranks' reference, the dispersion, and which of the degrees of freedom was chosen."""
+
+  ordered_NE: Array  # the fitted rows, sorted column by column; masked rows are last
+  rows: Array
+  dispersion_EE: Array
+  choice: Array
+
+
+def normal_scores(ordered_NE: Array, rows: Array, x_NE: Array) -> Array:
+  """Phi^-1 of the mid-rank of each entry among `rows` sorted reference rows."""
+
+  def column(ordered_N: Array, x_N: Array) -> Array:
+    low = jnp.searchsorted(ordered_N, x_N, side="left")
+    high = jnp.searchsorted(ordered_N, x_N, side="right")
+    middle = 0.5 * (jnp.minimum(low, rows) + jnp.minimum(high, rows))
+    return jax.scipy.special.ndtri((middle + 0.5) / (rows + 1.0))
+
+  return jax.vmap(column, 1, 1)(ordered_NE, x_NE)
+
+
+def _quantile_table(dof: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+  """asinh of t quantiles over normal quantiles: smooth, so linear interpolation serves."""
+  z = np.linspace(0.0, 6.0, 1201)
+  tail = stats.norm.sf(z)
+  rows = [z if np.isinf(nu) else stats.t.isf(tail, nu) for nu in dof]
+  return z.astype(np.float32), np.arcsinh(np.stack(rows)).astype(np.float32)
+
+
+def _log_t(x_NE: Array, root_EE: Array, there_E: Array, nu: float | Array) -> Array:
+  """Log density of a t, without terms that belong to single columns; nu may be inf."""
+  white_NE = solve_triangular(root_EE, x_NE.T, lower=True).T
+  square_N = jnp.square(white_NE).sum(1)
+  log_det = 2 * jnp.log(jnp.diagonal(root_EE)).sum()
+  width = there_E.sum()
+  safe = jnp.where(jnp.isinf(nu), 4.0, nu)
+  student_N = (
+    gammaln((safe + width) / 2)
+    - gammaln(safe / 2)
+    - 0.5 * width * jnp.log(safe * jnp.pi)
+    - 0.5 * (safe + width) * jnp.log1p(square_N / safe)
+  )
+  normal_N = -0.5 * (square_N + width * jnp.log(2 * jnp.pi))
+  return jnp.where(jnp.isinf(nu), normal_N, student_N) - 0.5 * log_det
+
+
+def elliptical(
+  name: str, attribute: Kind, dof: tuple[float, ...], shrink: tuple[float, ...]
+) -> Critic:
+  """A copula critic over a grid of degrees of freedom and shrinkages.
+
+  The dispersion is the maximum-likelihood one for each nu (10 steps of EM from the
+  correlation of normal scores), shrunk towards the identity. The copula's likelihood on
+  stop chooses: a log-ratio is no proper score, as bad margins raise it.
+  """
+  reads(name, attribute, ("vector", "continuous"))
+  knots, table = _quantile_table(dof)
+  pairs = [(d, a) for d in range(len(dof)) for a in shrink]
+  dof_P = jnp.asarray([dof[d] for d, _ in pairs], jnp.float32)
+  table_P = jnp.asarray(np.stack([table[d] for d, _ in pairs]))
+
+  def joined(view: View) -> tuple[Array, Array, int]:
+    s_NM = columns(view)
+    there = (
+      view.classes_K if s_NM.shape[1] == view.classes_K.shape[0] else jnp.ones(1, bool)
+    )
+    return (
+      jnp.concatenate([view.z_ND, s_NM], 1),
+      jnp.concatenate([view.features_D, there]),
+      view.z_ND.shape[1],
+    )
+
+  def student(scores_NE: Array, table_Q: Array, there_E: Array) -> Array:
+    size = jnp.interp(jnp.abs(scores_NE), knots, table_Q)
+    return jnp.sign(scores_NE) * jnp.sinh(size) * there_E
+
+  def correlation(cov_EE: Array, there_E: Array) -> Array:
+    sd_E = jnp.sqrt(jnp.maximum(jnp.diagonal(cov_EE), 1e-12))
+    alive = there_E[:, None] & there_E
+    return jnp.where(alive, cov_EE / jnp.outer(sd_E, sd_E), 0.0) * (
+      1 - jnp.eye(len(sd_E))
+    ) + jnp.eye(len(sd_E))
+
+  def root(r_EE: Array) -> Array:
+    return jnp.linalg.cholesky(r_EE + 1e-5 * jnp.eye(len(r_EE)))
+
+  def ratio(x_NE: Array, r_EE: Array, there_E: Array, nu: Array, split: int) -> Array:
+    z_E = jnp.arange(len(there_E)) < split
+    parts = []
+    for mine_E in (jnp.ones_like(z_E), z_E, ~z_E):
+      both = mine_E[:, None] & mine_E
+      block = jnp.where(both, r_EE, jnp.eye(len(z_E)))
+      parts.append(_log_t(x_NE * mine_E, root(block), there_E & mine_E, nu))
+    return parts[0] - parts[1] - parts[2]
+
+  def likelihood(x_NE: Array, r_EE: Array, there_E: Array, nu: Array) -> Array:
+    """Log density of the copula: the joint's, less that of every column."""
+    one_11, on_1 = jnp.eye(1), jnp.ones(1, bool)
+    each_NE = _log_t(x_NE.reshape(-1, 1), one_11, on_1, nu).reshape(x_NE.shape)
+    return _log_t(x_NE, root(r_EE), there_E, nu) - (each_NE * there_E).sum(1)
+
+  def dispersion(x_NE: Array, mask_N: Array, there_E: Array, nu: Array, r0: Array) -> Array:
+    width = there_E.sum()
+    safe = jnp.where(jnp.isinf(nu), 1e6, nu)
+
+    def step(_: int, r_EE: Array) -> Array:
+      white_NE = solve_triangular(root(r_EE), x_NE.T, lower=True).T
+      weight_N = mask_N * (safe + width) / (safe + jnp.square(white_NE).sum(1))
+      return correlation((x_NE * weight_N[:, None]).T @ x_NE, there_E)
+
+    return jax.lax.fori_loop(0, jnp.where(jnp.isinf(nu), 1, _ITERATIONS), step, r0)
+
+  def fit(key: PRNGKeyArray, train: View, stop: View) -> Params:
+    del key
+    with jax.default_matmul_precision("highest"):
+      x_NE, there_E, split = joined(train)
+      hidden = jnp.where(train.mask_N[:, None] > 0, x_NE, jnp.inf)
+      ordered_NE, rows = jnp.sort(hidden, 0), train.mask_N.sum()
+      scores_NE = normal_scores(ordered_NE, rows, x_NE) * train.mask_N[:, None]
+      stop_NE = normal_scores(ordered_NE, rows, joined(stop)[0])
+      start = correlation(scores_NE.T @ scores_NE, there_E)
+
+      def one(d: Array) -> tuple[Array, Array]:
+        """Of one nu: the dispersion, and the held-out mean at every shrinkage."""
+        nu, table_Q = jnp.asarray(dof, jnp.float32)[d], jnp.asarray(table)[d]
+        x = student(scores_NE, table_Q, there_E)
+        r_EE = dispersion(x, train.mask_N, there_E, nu, start)
+        held = student(stop_NE, table_Q, there_E)
+
+        def value(a: Array) -> Array:
+          shrunk = (1 - a) * r_EE + a * jnp.eye(len(r_EE))
+          each_N = likelihood(held, shrunk, there_E, nu)
+          return (each_N * stop.mask_N).sum() / jnp.maximum(stop.mask_N.sum(), 1)
+
+        return r_EE, jax.lax.map(value, jnp.asarray(shrink, jnp.float32))
+
+      r_FEE, value_FA = jax.lax.map(one, jnp.arange(len(dof)))
+      choice = jnp.argmax(value_FA.ravel())
+      a = jnp.asarray(shrink, jnp.float32)[choice % len(shrink)]
+      r_EE = r_FEE[choice // len(shrink)]
+      shrunk = (1 - a) * r_EE + a * jnp.eye(len(r_EE))
+      return Fitted(ordered_NE, rows, shrunk, choice)
+
+  def score(params: Params, view: View) -> Float[Array, " n"]:
+    x_NE, there_E, split = joined(view)
+    with jax.default_matmul_precision("highest"):
+      scores_NE = normal_scores(params.ordered_NE, params.rows, x_NE)
+      x_NE = student(scores_NE, table_P[params.choice], there_E)
+      return ratio(x_NE, params.dispersion_EE, there_E, dof_P[params.choice], split)
+
+  def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
+    del key
+    total = jnp.maximum(view.mask_N.sum(), 1.0)
+    return (score(params, view) * view.mask_N).sum() / total
+
+  def init(key: PRNGKeyArray, view: View) -> Params:
+    del key
+    x_NE, there_E, _ = joined(view)
+    return Fitted(
+      jnp.zeros_like(x_NE), view.mask_N.sum(), jnp.eye(len(there_E)), jnp.int32(0)
+    )
+
+  return Critic(
+    init=init,
+    loss=lambda params, view, key: -value(params, view, key),
+    value=value,
+    logits=None,
+    fit=fit,
+    uses=frozenset({"audit"}),
+    unit="nats",
+    bound="lower",
+    attribute=attribute,
+    score=score,
+  )

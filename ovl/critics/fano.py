@@ -1,0 +1,75 @@
+"""Fano: what an accuracy alone says of I(Z;S)."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax.scipy.special import entr
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ovl import nn
+from ovl.critics._statistic import reads
+from ovl.types import Critic, Kind, Params, View
+
+
+def fano(error: ArrayLike, entropy: ArrayLike, classes: ArrayLike) -> Array:
+  """I(Z;S) >= H(S) - h(e) - e log(K - 1), nats, for any guess of S from Z.
+
+  Args:
+    error: e, how often the guess is wrong.
+    entropy: H(S), nats.
+    classes: K.
+
+  References:
+    Cover and Thomas (2006), "Elements of Information Theory", th. 2.10.1.
+  """
+  others = jnp.log(jnp.maximum(jnp.asarray(classes, jnp.float32) - 1, 1.0))
+  error = jnp.asarray(error, jnp.float32)
+  return jnp.asarray(entropy) - entr(error) - entr(1 - error) - error * others
+
+
+def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (256, 128)) -> Critic:
+  """I(Z;S) >= H(S) - h(e) - e log(K - 1), e the error of an MLP's first choice.
+
+  Weaker than the cross-entropy bound of the same network (`mlp`); what a report that
+  states an accuracy alone amounts to.
+
+  Args:
+    attribute: "discrete".
+    hidden: hidden widths of the ReLU network.
+
+  Returns:
+    A critic in nats, a lower bound on rows it was not trained on.
+
+  References:
+    Cover and Thomas (2006), "Elements of Information Theory", th. 2.10.1.
+  """
+  reads("fano", attribute, ("discrete",))
+
+  def init(key: PRNGKeyArray, view: View) -> Params:
+    return nn.mlp_init(key, view.features_D, (*hidden, view.classes_K.shape[0]))
+
+  def logits(params: Params, view: View) -> Float[Array, "n k"]:
+    return nn.mask_logits(nn.mlp_apply(params, view.z_ND), view.classes_K)
+
+  def loss(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
+    del key
+    return nn.cross_entropy(logits(params, view), view, attribute)
+
+  def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
+    del key
+    wrong_N = logits(params, view).argmax(1) != view.s_N
+    error = (wrong_N * view.mask_N).sum() / jnp.maximum(view.mask_N.sum(), 1.0)
+    return fano(error, nn.entropy(view, attribute), view.classes_K.sum())
+
+  return Critic(
+    init=init,
+    loss=loss,
+    value=value,
+    logits=logits,
+    fit=None,
+    uses=frozenset({"audit"}),
+    unit="nats",
+    bound="lower",
+    attribute=attribute,
+  )

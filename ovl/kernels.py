@@ -1,0 +1,311 @@
+"""Distances and kernels of rows, and what is summed over them, tile by tile of rows.
+
+A block of `tile` x N numbers is the most that is ever held: N x N is not, nor is
+N x N x D. Rows are given with weights `mask_N` of 1 and 0; columns of zeros, as padding
+makes them, change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import digamma
+from jaxtyping import Array, Bool, Float, Int
+
+Kernel = Callable[[Array, Array], Array]  # one row [D] and all rows [N, D] -> [N]
+
+TILE = 128
+SAMPLE = 256  # rows of which a median distance is taken
+
+
+def over_rows(fun: Callable, *arrays_N: Array, tile: int = TILE) -> Any:
+  """`fun(i, row, ...)` of every row, `tile` rows at a time; stacked along a first axis."""
+  rows_N = jnp.arange(arrays_N[0].shape[0])
+  return jax.lax.map(lambda at: fun(*at), (rows_N, *arrays_N), batch_size=tile)
+
+
+def moments(
+  x_ND: Float[Array, "n d"], mask_N: Float[Array, " n"]
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+  """Mean and standard deviation of the columns; of a constant one exactly it, and 1."""
+  known_N1 = mask_N[:, None] > 0
+  n = jnp.maximum(mask_N.sum(), 1.0)
+  first_D = x_ND[jnp.argmax(mask_N)]
+  away_ND = jnp.where(known_N1, x_ND - first_D, 0.0)
+  mean_D = away_ND.sum(0) / n
+  var_D = jnp.where(known_N1, jnp.square(away_ND - mean_D), 0.0).sum(0) / n
+  return first_D + mean_D, jnp.sqrt(jnp.where(var_D > 0, var_D, 1.0))
+
+
+def centred(x_ND: Float[Array, "n d"], mask_N: Float[Array, " n"]) -> Float[Array, "n d"]:
+  """Columns of mean 0; masked rows and constant columns are exactly 0."""
+  return jnp.where(mask_N[:, None] > 0, x_ND - moments(x_ND, mask_N)[0], 0.0)
+
+
+def standardised(
+  x_ND: Float[Array, "n d"], mask_N: Float[Array, " n"]
+) -> Float[Array, "n d"]:
+  """Columns of mean 0 and variance 1; masked rows and constant columns are exactly 0."""
+  mean_D, scale_D = moments(x_ND, mask_N)
+  return jnp.where(mask_N[:, None] > 0, (x_ND - mean_D) / scale_D, 0.0)
+
+
+# ---- nearest neighbours --------------------------------------------------------------
+
+
+def distances(
+  x_D: Float[Array, " d"], y_DN: Float[Array, "d n"], metric: str = "euclidean"
+) -> Float[Array, " n"]:
+  """One row against all, column by column: equal rows are at exactly 0.
+
+  Args:
+    x_D: a row.
+    y_DN: all rows, a column of this array each.
+    metric: "euclidean" gives *squared* distances, "chebyshev" max-norm ones: of
+      nearest neighbours only the order matters.
+  """
+
+  def column(d_N: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+    gap_N = pair[1] - pair[0]
+    if metric == "chebyshev":
+      return jnp.maximum(d_N, jnp.abs(gap_N)), None
+    return d_N + jnp.square(gap_N), None
+
+  d_N = jnp.zeros(y_DN.shape[1], y_DN.dtype)
+  d_N = jax.lax.scan(column, d_N, (x_D, y_DN), unroll=16)[0]
+  return jax.lax.optimization_barrier(d_N)  # computed once, so that it equals itself
+
+
+def kth_smallest(d_N: Float[Array, " n"], k: int) -> Float[Array, ""]:
+  """The k-th smallest number, ties counted; the largest finite one of fewer than k.
+
+  By k masked minima: a sort or `top_k` of a wide row is far slower on a CPU.
+  """
+  rank = jnp.minimum(k, (d_N < jnp.inf).sum())
+  kth = jnp.array(-jnp.inf, d_N.dtype)
+  for _ in range(k):
+    above = jnp.where(d_N > kth, d_N, jnp.inf).min()
+    kth = jnp.where((d_N <= kth).sum() >= rank, kth, above)
+  return kth
+
+
+def class_neighbours(
+  z_ND: Float[Array, "n d"],
+  s_N: Int[Array, " n"],
+  mask_N: Float[Array, " n"],
+  k: int,
+  among: Literal["class", "all"] = "class",
+  tile: int = TILE,
+) -> tuple[Int[Array, " n"], Int[Array, " n"], Bool[Array, " n"]]:
+  """How many other rows, of the class and in all, lie as near as the k-th neighbour.
+
+  Args:
+    z_ND: rows; nearness is Euclidean.
+    s_N: codes.
+    mask_N: row weights.
+    k: which neighbour.
+    among: the k-th of the rows of its "class", or of "all" rows.
+    tile: rows at a time.
+
+  Returns:
+    `(same_N, all_N, copy_N)`, ties included: of distinct distances one of the counts
+    is k. `copy_N`: the k-th neighbour is at distance 0.
+  """
+  z_DN = z_ND.T
+
+  def row(i: Array, z_D: Array, s: Array) -> tuple[Array, Array, Array]:
+    other_N = (mask_N > 0) & (jnp.arange(len(mask_N)) != i)
+    same_N = other_N & (s_N == s)
+    d_N = distances(z_D, z_DN)
+    pool_N = same_N if among == "class" else other_N
+    kth = kth_smallest(jnp.where(pool_N, d_N, jnp.inf), k)
+    near_N = d_N <= kth
+    return (near_N & same_N).sum(), (near_N & other_N).sum(), kth == 0
+
+  return over_rows(row, z_ND, s_N, tile=tile)
+
+
+def ksg(
+  z_ND: Float[Array, "n d"],
+  s_NM: Float[Array, "n m"],
+  mask_N: Float[Array, " n"],
+  k: tuple[int, ...] = (5,),
+  variant: int = 1,
+  metric: str = "chebyshev",
+  tile: int = TILE,
+) -> Float[Array, ""]:
+  """I(Z;S) by nearest neighbours, nats; see `ovl.critics.ksg`.
+
+  Columns are standardised first. Where the k-th neighbour is a copy of the row (a
+  distance of 0) all copies are counted in place of k.
+  """
+  z_ND, s_NM = standardised(z_ND, mask_N), standardised(s_NM, mask_N)
+  z_DN, s_MN = z_ND.T, s_NM.T
+
+  def psi(count: Array) -> Array:
+    return digamma(jnp.maximum(count, 1).astype(jnp.float32))
+
+  def row(i: Array, z_D: Array, s_M: Array) -> Array:
+    other_N = (mask_N > 0) & (jnp.arange(len(mask_N)) != i)
+    dz_N = jnp.where(other_N, distances(z_D, z_DN, metric), jnp.inf)
+    ds_N = jnp.where(other_N, distances(s_M, s_MN, metric), jnp.inf)
+    joint_N = jnp.maximum(dz_N, ds_N)
+
+    def cube(k: int) -> Array:
+      kth = kth_smallest(joint_N, k)
+
+      def inside(d_N: Array) -> Array:  # itself included
+        return 1 + jnp.where(kth > 0, d_N < kth, d_N <= kth).sum()
+
+      return psi(inside(joint_N)) - psi(inside(dz_N)) - psi(inside(ds_N))
+
+    def rectangle(k: int) -> Array:
+      kth = kth_smallest(joint_N, k)
+      near_N, copy = joint_N <= kth, kth == 0
+
+      def inside(d_N: Array) -> Array:
+        return copy + (d_N <= jnp.where(near_N, d_N, -jnp.inf).max()).sum()
+
+      found = inside(joint_N)
+      edge = jnp.where(copy, 0.0, 1 / jnp.maximum(found, 1))
+      return psi(found) - edge - psi(inside(dz_N)) - psi(inside(ds_N))
+
+    one = cube if variant == 1 else rectangle
+    return sum(map(one, k), jnp.float32(0)) / len(k)
+
+  n = jnp.maximum(mask_N.sum(), 1.0)
+  return psi(n) + (mask_N * over_rows(row, z_ND, s_NM, tile=tile)).sum() / n
+
+
+# ---- kernels -------------------------------------------------------------------------
+
+
+def linear(x_D: Float[Array, " d"], y_ND: Float[Array, "n d"]) -> Float[Array, " n"]:
+  """Inner products of one row with all."""
+  return jnp.matmul(y_ND, x_D, precision="highest")
+
+
+def squared(x_D: Float[Array, " d"], y_ND: Float[Array, "n d"]) -> Float[Array, " n"]:
+  """Squared distances of one row to all, by inner products; 0 where they round to 0.
+
+  Rows should be `centred`: the error is a part in 10^7 of their squared norms.
+  """
+  size_N = jnp.square(y_ND).sum(1) + jnp.square(x_D).sum()
+  d_N = size_N - 2 * linear(x_D, y_ND)
+  return jnp.where(d_N > 1e-6 * size_N, d_N, 0.0)
+
+
+def euclidean(x_D: Float[Array, " d"], y_ND: Float[Array, "n d"]) -> Float[Array, " n"]:
+  """Distances of one row to all; the gradient is 0 where they are 0."""
+  d_N = squared(x_D, y_ND)
+  return jnp.where(d_N > 0, jnp.sqrt(jnp.where(d_N > 0, d_N, 1.0)), 0.0)
+
+
+def median_squared(
+  x_ND: Float[Array, "n d"], mask_N: Float[Array, " n"]
+) -> Float[Array, ""]:
+  """The median squared distance of pairs among 256 evenly spaced rows; never 0.
+
+  No gradient goes through it.
+  """
+  order_N = jnp.argsort(mask_N <= 0, stable=True)
+  n = (mask_N > 0).sum()
+  place_R = jnp.arange(SAMPLE)
+  place_R = place_R * (n // SAMPLE) + place_R * (n % SAMPLE) // SAMPLE
+  place_R = jnp.where(n > SAMPLE, place_R, jnp.arange(SAMPLE))
+  x_RD = jax.lax.stop_gradient(x_ND)[order_N[jnp.minimum(place_R, len(order_N) - 1)]]
+  here_R = place_R < n
+  d_RR = jax.vmap(squared, (0, None))(x_RD, x_RD)
+  pair_RR = jnp.triu(here_R[:, None] & here_R, 1)
+  median = jnp.nanmedian(jnp.where(pair_RR, d_RR, jnp.nan))
+  return jnp.where(median > 0, median, 1.0)
+
+
+def rbf(variance: Float[Array, ""] | float) -> Kernel:
+  """exp(-d^2 / (2 variance))."""
+  return lambda x_D, y_ND: jnp.exp(-squared(x_D, y_ND) / (2 * variance))
+
+
+def rbf_for(
+  x_ND: Float[Array, "n d"], mask_N: Float[Array, " n"], bandwidth: float | None
+) -> Kernel:
+  """The RBF kernel of a given bandwidth; None: the median distance of the rows."""
+  return rbf(median_squared(x_ND, mask_N) if bandwidth is None else bandwidth**2)
+
+
+def dependence(
+  kernel_z: Kernel,
+  kernel_s: Kernel,
+  z_ND: Float[Array, "n d"],
+  s_NM: Float[Array, "n m"],
+  mask_N: Float[Array, " n"],
+  unbiased: bool = True,
+  tile: int = TILE,
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+  r"""Inner products of centred kernel matrices: of HSIC, CKA and distance correlation.
+
+  Biased: :math:`tr(KHLH) / (n-1)^2`. Unbiased: the diagonal is left out and
+
+  .. math:: \tilde K_{ij} = K_{ij} - \frac{K_{i.} + K_{.j}}{n-2}
+            + \frac{K_{..}}{(n-1)(n-2)}, \qquad
+            \frac{1}{n(n-3)} \sum_{i \ne j} \tilde K_{ij} \tilde L_{ij}.
+
+  Kernels are evaluated twice, so that what is summed is centred: the closed form in
+  sums of raw kernels loses in float32 all that is left of a weak dependence.
+
+  Args:
+    kernel_z: of one row of z and all.
+    kernel_s: of one row of s and all.
+    z_ND: rows, `centred`.
+    s_NM: rows, `centred`.
+    mask_N: row weights; fewer than 4 rows give 0 where unbiased.
+    unbiased: which of the two.
+    tile: rows at a time.
+
+  Returns:
+    `(K, L), (K, K), (L, L)`.
+
+  References:
+    Gretton et al. (2005), "Measuring Statistical Dependence with Hilbert-Schmidt
+    Norms", def. 2.
+    Song et al. (2012), "Feature Selection via Dependence Maximization", JMLR 13.
+    Székely and Rizzo (2014), arXiv 1310.2926, def. 2: the centring.
+  """
+  n = mask_N.sum()
+  lost = 2.0 if unbiased else 0.0
+  line = jnp.maximum(n - lost, 1.0)
+  plane = jnp.maximum(n - lost / 2, 1.0) * line
+  pairs = jnp.maximum(n * (n - 3), 1.0) * (n > 3) if unbiased else jnp.square(n - 1)
+  share = jnp.where(pairs > 0, 1 / jnp.maximum(pairs, 1.0), 0.0)
+
+  def used(i: Array) -> Array:
+    return mask_N * mask_N[i] * ((jnp.arange(len(mask_N)) != i) if unbiased else 1.0)
+
+  @jax.checkpoint
+  def total(i: Array, z_D: Array, s_M: Array) -> tuple[Array, Array]:
+    use_N = used(i)
+    return (use_N * kernel_z(z_D, z_ND)).sum(), (use_N * kernel_s(s_M, s_NM)).sum()
+
+  k_N, l_N = over_rows(total, z_ND, s_NM, tile=tile)
+
+  @jax.checkpoint
+  def product(i: Array, z_D: Array, s_M: Array) -> tuple[Array, Array, Array]:
+    use_N = used(i)
+    z_N = kernel_z(z_D, z_ND) - (k_N[i] + k_N) / line + k_N.sum() / plane
+    s_N = kernel_s(s_M, s_NM) - (l_N[i] + l_N) / line + l_N.sum() / plane
+    return (use_N * z_N * s_N).sum(), (use_N * z_N**2).sum(), (use_N * s_N**2).sum()
+
+  zs_N, zz_N, ss_N = over_rows(product, z_ND, s_NM, tile=tile)
+  return zs_N.sum() * share, zz_N.sum() * share, ss_N.sum() * share
+
+
+def correlation(
+  zs: Float[Array, ""], zz: Float[Array, ""], ss: Float[Array, ""]
+) -> Float[Array, ""]:
+  """zs / sqrt(zz ss), 0 where either is constant."""
+  varies: Bool[Array, ""] = (zz > 0) & (ss > 0)
+  root = jnp.sqrt(jnp.where(varies, zz, 1.0)) * jnp.sqrt(jnp.where(varies, ss, 1.0))
+  return jnp.where(varies, zs / root, 0.0)

@@ -1,0 +1,126 @@
+"""x and y as a person has them -> rows split in three, ready for critics."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from ovl import columns
+from ovl import split as splitting
+from ovl.types import Attribute, BadInput, Kind
+
+SHARES = {"train": 0.6, "stop": 0.15, "report": 0.25}
+MIN_ROWS = 40
+
+
+class Pair(NamedTuple):
+  """Rows of a representation and of what it may know.
+
+  Attributes:
+    x_ND: float64.
+    y: the attribute; discrete, continuous or vector.
+    groups_N: codes of units that are not independent inside, or None.
+  """
+
+  x_ND: np.ndarray
+  y: Attribute
+  groups_N: np.ndarray | None
+
+  @property
+  def kind(self) -> Kind:
+    """Of the attribute."""
+    return self.y.kind
+
+
+def pair(x: Any, y: Any, groups: Any = None, kind: Kind | None = None) -> Pair:
+  """Checks and flattens what came.
+
+  Args:
+    x: `[N, ...]` numbers; `[N]` is one column.
+    y: `[N]` classes or numbers (`columns.encode` tells which), or `[N, ...]` numbers.
+    groups: `[N]`, or None.
+    kind: of y, where the rule is not what is meant.
+
+  Returns:
+    A `Pair`; rows whose y is missing are left out.
+
+  Raises:
+    BadInput: mismatched lengths, not a number, nan in x, constant x or y, an identity
+      in place of an attribute, too few rows.
+  """
+  x_ND = _numbers(x, "x")
+  raw = np.asarray(y) if hasattr(y, "__array__") else np.array(y, dtype=object)
+  if raw.ndim > 1 and int(np.prod(raw.shape[1:])) > 1:
+    attribute = Attribute(_numbers(y, "y"), "vector")
+  else:
+    attribute = columns.encode(raw.reshape(len(raw)) if raw.ndim else raw, "y", kind)
+  if len(x_ND) != len(attribute.values):
+    raise BadInput(
+      f"x has {len(x_ND):,} rows and y has {len(attribute.values):,}; expected as many"
+    )
+  group_N = None if groups is None else columns.codes(groups, "groups")
+  if group_N is not None and len(group_N) != len(x_ND):
+    raise BadInput(f"groups has {len(group_N):,} rows and x has {len(x_ND):,}")
+  known = attribute.known
+  x_ND = x_ND[known]
+  attribute = attribute._replace(values=attribute.values[known])
+  group_N = None if group_N is None else group_N[known]
+  N = len(x_ND)
+  if N < MIN_ROWS:
+    raise BadInput(
+      f"x has {N} rows with a known y: too few for a train, a stop and a report part; "
+      f"expected at least {MIN_ROWS}"
+    )
+  if not (x_ND != x_ND[0]).any():
+    raise BadInput("x is constant: it knows nothing of anything, I = 0")
+  values = attribute.values
+  if not (values != values[0]).any():
+    raise BadInput("y is constant: there is nothing to know, I = 0")
+  if attribute.kind == "discrete" and len(attribute.labels) > max(20, N // 10):
+    raise BadInput(
+      f"y has {len(attribute.labels):,} classes in {N:,} rows: an identity is no "
+      "attribute; a quantity is meant where y is float (or kind='continuous')"
+    )
+  return Pair(x_ND, attribute, group_N)
+
+
+def _numbers(x: Any, name: str) -> np.ndarray:
+  """`[N, D]` float64 of anything with numbers in it."""
+  raw = np.asarray(x)
+  if raw.dtype.kind not in "biuf":
+    raise BadInput(f"{name} has type {raw.dtype}, expected numbers")
+  if raw.ndim == 0 or raw.size == 0:
+    raise BadInput(f"{name} has shape {raw.shape}, expected [N, ...]")
+  flat_ND = raw.reshape(len(raw), -1).astype(np.float64)
+  if bad := int((~np.isfinite(flat_ND)).any(1).sum()):
+    raise BadInput(f"{name} has nan or infinite values in {bad:,} of {len(flat_ND):,} rows")
+  return flat_ND
+
+
+def split(given: Pair, seed: int) -> dict[str, np.ndarray]:
+  """Rows of train, stop and report: by whole groups, else at random, never stratified."""
+  nothing_N = np.zeros(len(given.x_ND), int)
+  return splitting.split(nothing_N, given.groups_N, SHARES, seed)
+
+
+def normal_scores(x_ND: np.ndarray, fitted_N: np.ndarray) -> np.ndarray:
+  """Phi^-1 of each column's mid-rank among the rows `fitted_N`: I does not change."""
+  out_ND = np.empty(x_ND.shape, np.float32)
+  for d in range(x_ND.shape[1]):
+    ordered = np.sort(x_ND[fitted_N, d])
+    low = np.searchsorted(ordered, x_ND[:, d], "left")
+    high = np.searchsorted(ordered, x_ND[:, d], "right")
+    middle = (low + high) / 2 + 0.5
+    out_ND[:, d] = scipy_stats.norm.ppf(middle / (len(ordered) + 1))
+  return out_ND
+
+
+def standardised(x_ND: np.ndarray, fitted_N: np.ndarray) -> np.ndarray:
+  """Columns of mean 0 and scale 1 on the rows `fitted_N`; constant ones are 0."""
+  mean_D, sd_D = x_ND[fitted_N].mean(0), x_ND[fitted_N].std(0)
+  alive_D = sd_D > 1e-9 * np.maximum(np.abs(mean_D), 1e-9)
+  return np.where(alive_D, (x_ND - mean_D) / np.where(alive_D, sd_D, 1), 0).astype(
+    np.float32
+  )

@@ -1,0 +1,150 @@
+"""The device side: lanes of one critic over one split pair, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ovl import grid, mesh, rng
+from ovl.grid.measure import Measured
+from ovl.mi import data
+from ovl.types import BadInput, Critic, View
+
+Progress = Callable[[float, str], None]
+
+_measure = jax.jit(
+  grid.measure, static_argnames=("critic", "schedule", "mesh", "side_by_side")
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+  """How mutual information is measured.
+
+  Attributes:
+    seeds: critics in an ensemble, each with an initialisation of its own.
+    level: of intervals; tests are at 1 - level.
+    counterparts: other rows each row is compared with when f is read off.
+    seed: of the split, the critics and the resampling.
+    schedule: of training.
+  """
+
+  seeds: int = 5
+  level: float = 0.95
+  counterparts: int = 64
+  seed: int = 0
+  schedule: dict[str, Any] = field(default_factory=dict)
+
+  def __post_init__(self) -> None:
+    """Refuses what cannot be meant."""
+    if self.seeds < 1:
+      raise BadInput(f"seeds={self.seeds}: expected at least 1")
+    if not 0.5 <= self.level < 1:
+      raise BadInput(f"level={self.level}: expected in [.5, 1)")
+    if self.counterparts < 1:
+      raise BadInput(f"counterparts={self.counterparts}: expected at least 1")
+
+  @property
+  def training(self) -> grid.Schedule:
+    """Averaged weights judge a pass: less noise at the same learning rate."""
+    given = {"learning_rate": 4e-3, "patience": 8, "average": 0.99} | self.schedule
+    try:
+      return grid.Schedule(**given)
+    except TypeError as error:
+      raise BadInput(f"schedule: {error}") from error
+
+
+class Lanes(NamedTuple):
+  """What one critic said in every lane, on the host."""
+
+  stop_joint: np.ndarray
+  stop_others: np.ndarray
+  joint: np.ndarray
+  others: np.ndarray
+  value: np.ndarray
+  converged: np.ndarray
+
+
+def view(x_ND: np.ndarray, s: np.ndarray, outputs: int) -> View:
+  """A view of rows without holes."""
+  return View(
+    jnp.asarray(x_ND, jnp.float32),
+    jnp.asarray(s),
+    jnp.ones(len(x_ND), jnp.float32),
+    jnp.ones(x_ND.shape[1], bool),
+    jnp.ones(outputs, bool),
+  )
+
+
+def views(
+  given: data.Pair, critic: Critic, parts: list[np.ndarray], fitted_N: np.ndarray
+) -> list[View]:
+  """The parts as this critic should see them.
+
+  What is trained by its loss sees ranks where y is no class: they leave I as it is and
+  tame tails. Closed forms see standardised columns.
+  """
+  trained = critic.fit is None
+  ranked = trained and given.kind != "discrete"
+  scale = data.normal_scores if ranked else data.standardised
+  x_ND = scale(given.x_ND, fitted_N)
+  values = given.y.values
+  if given.kind == "discrete":
+    s = values.astype(np.int32)
+  elif given.kind == "continuous":
+    s = data.normal_scores(values[:, None], fitted_N)[:, 0]
+  else:
+    s = scale(values, fitted_N)
+  return [view(x_ND[rows], s[rows], given.y.outputs) for rows in parts]
+
+
+def run(
+  critic: Critic,
+  parts: list[View],
+  mask_LN: np.ndarray,
+  size_L: np.ndarray,
+  settings: Settings,
+  progress: Progress = lambda share, said: None,
+  counterparts: int | None = None,
+) -> Lanes:
+  """Every lane, in calls of as many as there are devices.
+
+  Args:
+    critic: what is measured with.
+    parts: views of train, stop and report.
+    mask_LN: rows of train a lane may use.
+    size_L: of those the first so many.
+    settings: seeds, counterparts, schedule.
+    progress: called between calls.
+    counterparts: default: the settings'.
+
+  Returns:
+    `Lanes`.
+  """
+  devices = mesh.make(len(size_L))
+  together = devices.shape["seed"]
+  if jax.default_backend() != "cpu":
+    together = len(size_L)
+  keys = rng.per_seed(settings.seed, len(size_L))
+  R = settings.counterparts if counterparts is None else counterparts
+  shortest = min(len(part.mask_N) for part in parts[1:])
+  R = min(R, shortest - 1)
+  gen = np.random.default_rng([settings.seed, 11])
+  shift_R = jnp.asarray(np.sort(gen.choice(np.arange(1, shortest), R, replace=False)))
+  found: list[Measured] = []
+  for start in range(0, len(size_L), together):
+    at = slice(start, start + together)
+    progress(start / len(size_L), "")
+    out = _measure(
+      critic, *parts, keys[at], jnp.asarray(mask_LN[at], jnp.float32),
+      jnp.asarray(size_L[at], jnp.int32), shift_R,
+      schedule=settings.training, mesh=devices, side_by_side=together,
+    )  # fmt: skip
+    found.append(jax.device_get(out))
+  whole = jax.tree.map(lambda *x: np.concatenate(x), *found)
+  return Lanes(*whole.stop, *whole.report, whole.value, whole.converged)
