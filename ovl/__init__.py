@@ -2,9 +2,13 @@
 
 __version__ = "0.1.0"
 
+from ovl import releases as releases
 from ovl.audit import Audit as Audit
 from ovl.audit import audit as audit
 from ovl.load import load as load
+from ovl.mi import Estimate as Estimate
+from ovl.mi import certify as certify
+from ovl.mi import mutual_information as mutual_information
 from ovl.types import Attribute as Attribute
 from ovl.types import BadInput as BadInput
 from ovl.types import Critic as Critic

@@ -142,6 +142,19 @@ def read(path: str | pathlib.Path, continuous: Iterable[str] = ()) -> Arrays:
   return arrays(**parts, continuous=continuous)
 
 
+def array(path: str | pathlib.Path) -> np.ndarray:
+  """Memory-maps one .npy; nothing is unpickled.
+
+  Raises:
+    BadInput: it does not exist, or is no .npy of numbers or text.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    raise BadInput(f"{path} does not exist; {_nearest(path.name, _names(beside))}")
+  return _array(path, str(path), mmap_mode="r")
+
+
 def _taps(
   named: Mapping[str, Any], place: str, seeds: tuple[int, ...] | None
 ) -> dict[str, np.ndarray]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -17,14 +18,30 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import ovl
 from ovl import results
+from ovl.arrays import array
 from ovl.audit import run as run_audit
+from ovl.bench import run as run_bench
 from ovl.load import nearest
+from ovl.mi.table import table as mi_table
 from ovl.types import BadInput
 
-VERBS = {
-  "audit": "what does each layer know of each attribute, beyond the task? "
-  "Of a config's own networks, or of activations: an .npz or a folder",
-}
+
+class Verb(NamedTuple):
+  """A word of the command line.
+
+  Attributes:
+    said: one sentence of help.
+    run: `(flags, paths, label) -> exit status`.
+    config: the experiment it runs by default; "" where it has none.
+    paths: the most and the names of what may stand after it.
+    flags: its own flags: name, default, help; the default's type is the flag's.
+  """
+
+  said: str
+  run: Callable[[flags.FlagValues, list[str], str], int]
+  config: str
+  paths: tuple[int, str]
+  flags: tuple[tuple[str, Any, str], ...]
 
 
 def configs() -> dict[str, pathlib.Path]:
@@ -35,21 +52,23 @@ def configs() -> dict[str, pathlib.Path]:
   return {path.stem: path for path in sorted(folder.glob("[!_]*.py"))}
 
 
-def define(argv: Sequence[str], config: ConfigDict) -> flags.FlagValues:
-  """The flags of every verb, on values of their own."""
+_WORKDIR = ("workdir", "", "where results go; default ovl-runs/VERB-CONFIG")
+
+
+def define(verb: str, argv: Sequence[str], config: ConfigDict | None) -> flags.FlagValues:
+  """The flags of a verb, on values of their own."""
   values = flags.FlagValues()
-  config_flags.DEFINE_config_dict(
-    "config", config, flag_values=values, sys_argv=list(argv), lock_config=True
-  )
-  flags.DEFINE_string(
-    "workdir", None, "where results go; default ovl-runs/VERB-CONFIG", flag_values=values
-  )
-  flags.DEFINE_float(
-    "fail_above",
-    None,
-    "exit 1 if any leaking cell's share beyond the task is surely above this",
-    flag_values=values,
-  )
+  if config is not None:
+    config_flags.DEFINE_config_dict(
+      "config", config, flag_values=values, sys_argv=list(argv), lock_config=True
+    )
+  for name, default, said in VERBS[verb].flags:
+    if isinstance(default, float):
+      flags.DEFINE_float(name, default, said, flag_values=values)
+    elif isinstance(default, int):
+      flags.DEFINE_integer(name, default, said, flag_values=values)
+    else:
+      flags.DEFINE_string(name, default, said, flag_values=values)
   flags.DEFINE_bool("debug", False, "show the traceback of an error", flag_values=values)
   return values
 
@@ -58,15 +77,19 @@ def usage(verb: str = "") -> str:
   """What `--help` prints."""
   if not verb:
     lines = ["usage: ovl VERB [PATH] [--flags]", "", "verbs:"]
-    lines += [f"  {name:8} {said}" for name, said in VERBS.items()]
+    lines += [f"  {name:8} {one.said}" for name, one in VERBS.items()]
     return "\n".join([*lines, "", "ovl VERB --help tells the flags; ovl --version"])
-  values = define([], ConfigDict())
-  lines = [f"usage: ovl {verb} [PATH] [--flags]", "", VERBS[verb], "", "flags:"]
-  lines += ["  --config=NAME   an experiment or file, its words after a colon: digits:cnn"]
-  own = ("workdir", "fail_above", "debug")
-  lines += [f"  --{name:13} {values[name].help}" for name in own]
-  lines += ["  --config.section.key=value   changes one setting of the experiment"]
-  lines += ["", "experiments: " + ", ".join(configs())]
+  one = VERBS[verb]
+  lines = [f"usage: ovl {verb} {one.paths[1]} [--flags]", "", one.said, "", "flags:"]
+  if one.config:
+    lines += [
+      "  --config=NAME   an experiment or file, its words after a colon: digits:cnn"
+    ]
+  lines += [f"  --{name:13} {said}" for name, _, said in one.flags]
+  lines += ["  --debug         show the traceback of an error"]
+  if one.config:
+    lines += ["  --config.section.key=value   changes one setting of the experiment"]
+    lines += ["", "experiments: " + ", ".join(configs())]
   lines += ["exit status: 0 done, 1 --fail_above, 2 bad input, 130 interrupted"]
   return "\n".join(lines)
 
@@ -109,23 +132,28 @@ def _config_file(name: str) -> pathlib.Path:
   return known[name]
 
 
-def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, str, str]:
-  """Words after the verb -> flags, the path (or ""), the run's label.
+def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str]:
+  """Words after the verb -> flags, the paths, the run's label.
 
   Raises:
     BadInput: an unknown flag, experiment, key or type; names the nearest.
   """
+  one = VERBS[verb]
   paths = [word for word in words if not word.startswith("-")]
-  if len(paths) > 1:
-    raise BadInput(f"ovl {verb}: {len(paths)} paths ({', '.join(paths)}); expected one")
-  named = [word for word in words if word.startswith("-")]
-  config, label, others = _config(named, "arrays" if paths else "digits")
+  if len(paths) > one.paths[0]:
+    what = ", ".join(paths)
+    raise BadInput(f"ovl {verb}: {len(paths)} paths ({what}); expected {one.paths[1]}")
+  others, config, label = [word for word in words if word.startswith("-")], None, verb
+  if one.config:
+    # An audit of given arrays has an experiment of its own.
+    default = "arrays" if paths and verb == "audit" else one.config
+    config, label, others = _config(others, default)
+  known = [name for name, _, _ in one.flags] + ["debug"] + ["config"] * bool(one.config)
   try:
-    values = define(["ovl", *others], config)
+    values = define(verb, ["ovl", *others], config)
     values(["ovl", *others])
   except flags.UnrecognizedFlagError as error:
-    known = ["config", "workdir", "fail_above", "debug"]
-    if error.flagname.startswith("config."):
+    if error.flagname.startswith("config.") and config is not None:
       known = [f"config.{key}" for key in _keys(config)]
     raise BadInput(
       f"--{error.flagname} is unknown: {nearest(error.flagname, known)}"
@@ -133,9 +161,7 @@ def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, str, str]:
   except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
     said = error.args[0] if error.args else error  # str() of a KeyError is its repr
     raise BadInput(f"bad flag: {' '.join(str(said).split())}") from error
-  if paths:
-    label = pathlib.Path(paths[0]).stem
-  return values, (paths[0] if paths else ""), label
+  return values, paths, label
 
 
 def _keys(config: ConfigDict) -> list[str]:
@@ -162,11 +188,13 @@ def _progress() -> Iterator[Any]:
     yield progress
 
 
-def audit(values: flags.FlagValues, path: str, label: str) -> int:
+def audit(values: flags.FlagValues, paths: list[str], label: str) -> int:
   """`ovl audit`."""
+  path = paths[0] if paths else ""
+  label = pathlib.Path(path).stem if path else label
   config: ConfigDict = values.config
   directory = pathlib.Path(values.workdir or f"ovl-runs/audit-{label}")
-  above = values.fail_above
+  above = None if math.isnan(values.fail_above) else values.fail_above
   if results.is_complete(directory):
     results.claim(directory, _plain(config, path))
     _say(f"{directory} is complete: nothing to do; report: {directory / 'report.html'}")
@@ -189,6 +217,72 @@ def _plain(config: ConfigDict, path: str) -> dict[str, Any]:
   """The config as JSON holds it, with the path of given activations."""
   plain = config.to_dict()
   return plain | ({"path": os.path.abspath(path)} if path else {})
+
+
+def mi(values: flags.FlagValues, paths: list[str], label: str) -> int:
+  """`ovl mi x.npy y.npy`: no workdir, a table on stdout."""
+  del label
+  if len(paths) != 2:
+    raise BadInput(f"ovl mi: {len(paths)} paths; expected {VERBS['mi'].paths[1]}")
+  x, y = (array(path) for path in paths)
+  methods = [word for word in values.method.split(",") if word]
+  with _progress() as progress:
+    found = ovl.mutual_information(
+      x, y, methods, groups=array(values.groups) if values.groups else None,
+      kind=values.kind or None, seeds=values.seeds, level=values.level, seed=values.seed,
+      progress=progress,
+    )  # fmt: skip
+  _say(mi_table(found))
+  return 0
+
+
+def bench(values: flags.FlagValues, paths: list[str], label: str) -> int:
+  """`ovl bench mi`."""
+  if paths != ["mi"]:
+    raise BadInput(f"ovl bench: {' '.join(paths) or 'nothing'} to measure; expected mi")
+  directory = pathlib.Path(values.workdir or f"ovl-runs/bench-{label}")
+  page = directory / "report.md"
+  if results.is_complete(directory):
+    results.claim(directory, values.config.to_dict())
+    _say(f"{directory} is complete: nothing to do")
+  else:
+    with _progress() as progress:
+      _, page = run_bench(values.config.to_dict(), directory, progress)
+  _say(page.read_text(encoding="utf-8"))
+  _say(f"page: {page}; rows: {directory / 'rows.csv'}")
+  return 0
+
+
+VERBS = {
+  "audit": Verb(
+    "what does each layer know of each attribute, beyond the task? "
+    "Of a config's own networks, or of activations: an .npz or a folder",
+    audit, "digits", (1, "[PATH]"),
+    (
+      _WORKDIR,
+      (
+        "fail_above", float("nan"),
+        "exit 1 if any leaking cell's share beyond the task is surely above this",
+      ),
+    ),
+  ),
+  "mi": Verb(
+    "mutual information of two arrays, in nats, with an interval and a flag",
+    mi, "", (2, "X.npy Y.npy"),
+    (
+      ("method", "auto", "names of critics, by commas; auto lets the stop part pick"),
+      ("seeds", 5, "critics in an ensemble"),
+      ("level", 0.95, "of intervals"),
+      ("groups", "", "an .npy of units whose rows are not independent"),
+      ("kind", "", "discrete or continuous, where y should not be read as it looks"),
+      ("seed", 0, "of the split, the critics and the resampling"),
+    ),
+  ),
+  "bench": Verb(
+    "accuracy, coverage and speed of the methods where the truth is known",
+    bench, "mi", (1, "mi"), (_WORKDIR,),
+  ),
+}  # fmt: skip
 
 
 def _say(text: str) -> None:
@@ -214,7 +308,7 @@ def main(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(words):
       _say(usage(verb))
       return 0
-    return {"audit": audit}[verb](*parse(verb, words[1:]))
+    return VERBS[verb].run(*parse(verb, words[1:]))
   except KeyboardInterrupt:
     sys.stderr.write("\ninterrupted; the same command resumes\n")
     return 130

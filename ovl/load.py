@@ -15,12 +15,18 @@ from typing import Any, TypeVar
 from ovl.types import BadInput
 
 T = TypeVar("T")
-KINDS = {"datasets": "dataset", "models": "model", "critics": "critic"}
+KINDS = {
+  "datasets": "dataset",
+  "models": "model",
+  "critics": "critic",
+  "releases": "release",
+}
 
 
 def nearest(name: str, names: list[str]) -> str:
   """ "; did you mean X?" or the whole list, for one-line errors."""
-  close = difflib.get_close_matches(name, names, 1, 0.5)
+  close = sorted(n for n in names if name and n.startswith(name))
+  close = close or difflib.get_close_matches(name, names, 1, 0.5)
   if close:
     return f"did you mean {close[0]!r}?"
   return "have " + ", ".join(sorted(names)) if names else "there are none"
@@ -31,6 +37,11 @@ def names(kind: str) -> list[str]:
   package = importlib.import_module(f"ovl.{kind}")
   found = pkgutil.iter_modules(package.__path__)
   return sorted(m.name for m in found if not m.name.startswith("_"))
+
+
+def tasks(name: str) -> list[str]:
+  """The tasks a data set offers by name; empty where it is one."""
+  return list(getattr(_module("datasets", name), "TASKS", ()))
 
 
 def _module(kind: str, name: str) -> Any:
@@ -74,12 +85,12 @@ def load(kind: str, name: str, **settings: Any) -> Any:
   found again.
 
   Args:
-    kind: "datasets", "models" or "critics".
+    kind: "datasets", "models", "critics" or "releases".
     name: a file of `ovl/<kind>/`, a dotted module, or a path that ends in ".py".
     **settings: the factory's own keyword arguments (hashable; lists become tuples).
 
   Returns:
-    What the factory returns: a `Dataset`, `Model` or `Critic`.
+    What the factory returns: a `Dataset`, `Model`, `Critic` or release.
 
   Raises:
     BadInput: unknown kind, name or setting; the message names the nearest.

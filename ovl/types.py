@@ -122,6 +122,23 @@ class View(NamedTuple):
   classes_K: Bool[Array, " k"]
 
 
+class Score(NamedTuple):
+  """A log-ratio f(z, s) in two stages, so that many pairs cost little.
+
+  Attributes:
+    sides: `(params, view) -> (of_z, of_s)` what is computed once a row, two pytrees whose
+      leaves lead with N.
+    join: `(params, of_z, of_s) -> [N]` f of row i of the one and row i of the other.
+  """
+
+  sides: Callable[[Params, View], tuple[Params, Params]]
+  join: Callable[[Params, Params, Params], Array]
+
+  def __call__(self, params: Params, view: View) -> Array:
+    """f(z_i, s_i) `[N]`."""
+    return self.join(params, *self.sides(params, view))
+
+
 class Critic(NamedTuple):
   """A small model that reads a representation and says what it knows of an attribute.
 
@@ -140,8 +157,10 @@ class Critic(NamedTuple):
     unit: "nats" or None.
     bound: "lower", "upper", "estimate" or None.
     attribute: "discrete", "continuous" or "vector": the attributes it reads.
-    score: `(params, view) -> [N]` its log-ratio log q(s|z)/p(s) of each row, up to a
-      constant: what a held-out bound is computed from; None where there is none.
+    score: its log-ratio log q(s|z)/p(s), up to a constant: what a held-out bound is
+      computed from; None where there is none.
+    normalised: the constant is meant to be 0, so that the mean log-ratio should agree
+      with the Donsker-Varadhan bound.
     refresh: `(params, view, key) -> params` what moves after an update besides the
       gradient (a moving average), or None.
   """
@@ -155,7 +174,8 @@ class Critic(NamedTuple):
   unit: str | None
   bound: str | None
   attribute: Kind
-  score: Callable[[Params, View], Array] | None = None
+  score: Score | None = None
+  normalised: bool = False
   refresh: Callable[[Params, View, PRNGKeyArray], Params] | None = None
 
 

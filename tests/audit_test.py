@@ -102,6 +102,7 @@ def test_rows_keep_the_contract(finished):
   assert {
     "accuracy", "balanced_accuracy", "auc", "recall", "information", "share",
     "share_beyond_task", "excess_share", "detectable_share", "task_accuracy",
+    "certified_low",
   } == metrics  # fmt: skip
 
 

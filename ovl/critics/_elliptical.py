@@ -1,4 +1,4 @@
-"""Elliptical copulas: log-ratios in closed form, blind to every monotone change of a column.
+"""Elliptical copulas: log-ratios in closed form, blind to monotone changes of a column.
 
 Each column becomes its rank among the fitted rows, the ranks become quantiles of a
 Student t with nu degrees of freedom (nu = inf: normal), and the joint of all columns a
@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy import stats
 
 from ovl.critics._statistic import columns, reads
-from ovl.types import Critic, Kind, Params, View
+from ovl.types import Critic, Kind, Params, Score, View
 
 _ITERATIONS = 10
 
@@ -55,12 +55,8 @@ def _quantile_table(dof: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
   return z.astype(np.float32), np.arcsinh(np.stack(rows)).astype(np.float32)
 
 
-def _log_t(x_NE: Array, root_EE: Array, there_E: Array, nu: float | Array) -> Array:
-  """Log density of a t, without terms that belong to single columns; nu may be inf."""
-  white_NE = solve_triangular(root_EE, x_NE.T, lower=True).T
-  square_N = jnp.square(white_NE).sum(1)
-  log_det = 2 * jnp.log(jnp.diagonal(root_EE)).sum()
-  width = there_E.sum()
+def _log_t(square_N: Array, log_det: Array, width: Array, nu: Array) -> Array:
+  """Log density of a t from its squared Mahalanobis norm; nu may be inf."""
   safe = jnp.where(jnp.isinf(nu), 4.0, nu)
   student_N = (
     gammaln((safe + width) / 2)
@@ -70,6 +66,15 @@ def _log_t(x_NE: Array, root_EE: Array, there_E: Array, nu: float | Array) -> Ar
   )
   normal_N = -0.5 * (square_N + width * jnp.log(2 * jnp.pi))
   return jnp.where(jnp.isinf(nu), normal_N, student_N) - 0.5 * log_det
+
+
+def _log_det(root_EE: Array) -> Array:
+  return 2 * jnp.log(jnp.diagonal(root_EE)).sum()
+
+
+def _solve(root_EE: Array, x_NE: Array) -> Array:
+  """x L^-T, L lower triangular."""
+  return solve_triangular(root_EE, x_NE.T, lower=True).T
 
 
 def elliptical(
@@ -112,27 +117,20 @@ def elliptical(
   def root(r_EE: Array) -> Array:
     return jnp.linalg.cholesky(r_EE + 1e-5 * jnp.eye(len(r_EE)))
 
-  def ratio(x_NE: Array, r_EE: Array, there_E: Array, nu: Array, split: int) -> Array:
-    z_E = jnp.arange(len(there_E)) < split
-    parts = []
-    for mine_E in (jnp.ones_like(z_E), z_E, ~z_E):
-      both = mine_E[:, None] & mine_E
-      block = jnp.where(both, r_EE, jnp.eye(len(z_E)))
-      parts.append(_log_t(x_NE * mine_E, root(block), there_E & mine_E, nu))
-    return parts[0] - parts[1] - parts[2]
-
   def likelihood(x_NE: Array, r_EE: Array, there_E: Array, nu: Array) -> Array:
     """Log density of the copula: the joint's, less that of every column."""
-    one_11, on_1 = jnp.eye(1), jnp.ones(1, bool)
-    each_NE = _log_t(x_NE.reshape(-1, 1), one_11, on_1, nu).reshape(x_NE.shape)
-    return _log_t(x_NE, root(r_EE), there_E, nu) - (each_NE * there_E).sum(1)
+    root_EE, width = root(r_EE), there_E.sum()
+    square_N = jnp.square(_solve(root_EE, x_NE)).sum(1)
+    each_NE = _log_t(jnp.square(x_NE), jnp.float32(0), jnp.float32(1), nu)
+    joint_N = _log_t(square_N, _log_det(root_EE), width, nu)
+    return joint_N - (each_NE * there_E).sum(1)
 
   def dispersion(x_NE: Array, mask_N: Array, there_E: Array, nu: Array, r0: Array) -> Array:
     width = there_E.sum()
     safe = jnp.where(jnp.isinf(nu), 1e6, nu)
 
-    def step(_: int, r_EE: Array) -> Array:
-      white_NE = solve_triangular(root(r_EE), x_NE.T, lower=True).T
+    def step(_: Array, r_EE: Array) -> Array:
+      white_NE = _solve(root(r_EE), x_NE)
       weight_N = mask_N * (safe + width) / (safe + jnp.square(white_NE).sum(1))
       return correlation((x_NE * weight_N[:, None]).T @ x_NE, there_E)
 
@@ -141,7 +139,7 @@ def elliptical(
   def fit(key: PRNGKeyArray, train: View, stop: View) -> Params:
     del key
     with jax.default_matmul_precision("highest"):
-      x_NE, there_E, split = joined(train)
+      x_NE, there_E, _ = joined(train)
       hidden = jnp.where(train.mask_N[:, None] > 0, x_NE, jnp.inf)
       ordered_NE, rows = jnp.sort(hidden, 0), train.mask_N.sum()
       scores_NE = normal_scores(ordered_NE, rows, x_NE) * train.mask_N[:, None]
@@ -169,12 +167,36 @@ def elliptical(
       shrunk = (1 - a) * r_EE + a * jnp.eye(len(r_EE))
       return Fitted(ordered_NE, rows, shrunk, choice)
 
-  def score(params: Params, view: View) -> Float[Array, " n"]:
-    x_NE, there_E, split = joined(view)
+  def sides(params: Params, view: View) -> tuple[Params, Params]:
+    """With R = LL' in blocks, |L^-1 x|^2 = |a|^2 + |b - c|^2, a and c of z, b of s."""
+    x_NE, there_E, D = joined(view)
+    nu = dof_P[params.choice]
     with jax.default_matmul_precision("highest"):
       scores_NE = normal_scores(params.ordered_NE, params.rows, x_NE)
       x_NE = student(scores_NE, table_P[params.choice], there_E)
-      return ratio(x_NE, params.dispersion_EE, there_E, dof_P[params.choice], split)
+      root_EE = root(params.dispersion_EE)
+      a_ND = _solve(root_EE[:D, :D], x_NE[:, :D])
+      corner_MM = root_EE[D:, D:]
+      c_NM = _solve(corner_MM, a_ND @ root_EE[D:, :D].T)
+      b_NM = _solve(corner_MM, x_NE[:, D:])
+      alone_MM = root(params.dispersion_EE[D:, D:])
+      own_N = jnp.square(_solve(alone_MM, x_NE[:, D:])).sum(1)
+      log_s_N = _log_t(own_N, _log_det(alone_MM), there_E[D:].sum(), nu)
+      square_N = jnp.square(a_ND).sum(1)
+      log_z_N = _log_t(square_N, _log_det(root_EE[:D, :D]), there_E[:D].sum(), nu)
+      width, log_det = there_E.sum(), _log_det(root_EE)
+    per_row = jnp.ones(len(x_NE))
+    of_z = square_N, c_NM, log_z_N, width * per_row, log_det * per_row
+    return of_z, (b_NM, log_s_N)
+
+  def join(params: Params, of_z: Params, of_s: Params) -> Float[Array, " n"]:
+    square_N, c_NM, log_z_N, width_N, log_det_N = of_z
+    b_NM, log_s_N = of_s
+    square_N = square_N + jnp.square(b_NM - c_NM).sum(1)
+    nu = dof_P[params.choice]
+    return _log_t(square_N, log_det_N, width_N, nu) - log_z_N - log_s_N
+
+  score = Score(sides, join)
 
   def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
     del key
@@ -199,4 +221,5 @@ def elliptical(
     bound="lower",
     attribute=attribute,
     score=score,
+    normalised=True,
   )

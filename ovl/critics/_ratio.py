@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl import nn
 from ovl.critics._statistic import columns, reads
-from ovl.types import Critic, Kind, Params, View
+from ovl.types import Critic, Kind, Params, Score, View
 
 KINDS = ("discrete", "continuous", "vector")
 
@@ -109,9 +109,6 @@ def ratio_of(
       mask_N = view.mask_N * (weight_NR.sum(1) > 0)
       return Ratios(joint_N, jnp.stack(others, 1), weight_NR, mask_N)
 
-    def score(params: Params, view: View) -> Float[Array, " n"]:
-      return net.join(params, *net.sides(params, view))
-
     return Critic(
       init=net.init,
       loss=lambda params, view, key: loss(ratios(params, view)),
@@ -122,7 +119,8 @@ def ratio_of(
       unit="nats",
       bound=bound,
       attribute=attribute,
-      score=None if discrete else score,
+      score=None if discrete else Score(net.sides, net.join),
+      normalised=loss is jensen_shannon,  # its optimum has no free constant
     )
 
   return (_classes(hidden) if discrete else _pairs(hidden)), wrap

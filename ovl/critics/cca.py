@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl import kernels
 from ovl.critics._statistic import columns, reads
-from ovl.types import Critic, Kind, Params, View
+from ovl.types import Critic, Kind, Params, Score, View
 
 
 def _whitener(x_ND: Array, n: Array, tol: float) -> Array:
@@ -68,14 +68,18 @@ def critic(attribute: Kind = "continuous", tol: float = 1e-5) -> Critic:
       r_J = jnp.minimum(r_J, 1 - 1e-6)
       return mean_z_D, white_DD @ left_DJ, mean_s_M, white_MM @ right_JM.T, r_J
 
-  def score(params: Params, view: View) -> Float[Array, " n"]:
-    mean_z_D, to_a_DJ, mean_s_M, to_b_MJ, r_J = params
+  def sides(params: Params, view: View) -> tuple[Array, Array]:
+    mean_z_D, to_a_DJ, mean_s_M, to_b_MJ, _ = params
     with jax.default_matmul_precision("highest"):
-      a_NJ = (view.z_ND - mean_z_D) @ to_a_DJ
-      b_NJ = (columns(view) - mean_s_M) @ to_b_MJ
+      return (view.z_ND - mean_z_D) @ to_a_DJ, (columns(view) - mean_s_M) @ to_b_MJ
+
+  def join(params: Params, a_NJ: Array, b_NJ: Array) -> Float[Array, " n"]:
+    r_J = params[-1]
     rest_J = 1 - jnp.square(r_J)
     bend_NJ = 2 * r_J * a_NJ * b_NJ - jnp.square(r_J) * (a_NJ**2 + b_NJ**2)
     return (0.5 * bend_NJ / rest_J - 0.5 * jnp.log(rest_J)).sum(1)
+
+  score = Score(sides, join)
 
   def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
     del key
@@ -93,4 +97,5 @@ def critic(attribute: Kind = "continuous", tol: float = 1e-5) -> Critic:
     bound="lower" if attribute == "continuous" else "estimate",
     attribute=attribute,
     score=score,
+    normalised=True,
   )

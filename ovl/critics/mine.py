@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from ovl.critics._ratio import donsker_varadhan, ratio
-from ovl.types import Critic, Kind, Params, View
+from ovl.types import Critic, Kind, Params, Score, View
 
 
 def critic(
@@ -67,6 +67,6 @@ def critic(
     loss=loss,
     value=on_net(plain.value),
     logits=on_net(plain.logits),
-    score=on_net(plain.score),
+    score=None if plain.score is None else Score(*map(on_net, plain.score)),
     refresh=refresh,
   )

@@ -17,6 +17,8 @@ from ovl import nn
 from ovl.grid.train import Schedule, train
 from ovl.types import Critic, Params, View
 
+BLOCKS = 8  # of rows, whose spread is that of all rows times sqrt(8)
+
 
 class Readings(NamedTuple):
   """What a critic says of pairs of rows that belong together, and of others.
@@ -103,20 +105,56 @@ def _read(critic: Critic, params: Params, view: View, shift_R: Array) -> Reading
     code_N = jnp.clip(view.s_N, 0)
     return Readings(jnp.take_along_axis(log_q_NK, code_N[:, None], 1)[:, 0], log_q_NK)
 
-  if critic.score is None:
-    assert critic.logits is not None
-    out_NK = critic.logits(params, view)  # mean and log scale: once for all counterparts
+  if critic.score is not None:
+    of_z, of_s = critic.score.sides(params, view)
 
-    def score(s_N: Array) -> Array:
-      normal = jnp.zeros_like(out_NK)
-      mine = nn.log_density(out_NK, s_N, "continuous")
-      return mine - nn.log_density(normal, s_N, "continuous")
+    def at(shift: Array) -> Array:
+      assert critic.score is not None
+      return critic.score.join(
+        params, of_z, jax.tree.map(lambda x: jnp.roll(x, shift, 0), of_s)
+      )
 
   else:
+    assert critic.logits is not None
+    out_NK = critic.logits(params, view)  # mean and log scale of a normal score
+    normal_NK = jnp.zeros_like(out_NK)
 
-    def score(s_N: Array) -> Array:
-      assert critic.score is not None
-      return critic.score(params, view._replace(s_N=s_N))
+    def at(shift: Array) -> Array:
+      s_N = jnp.roll(view.s_N, shift, 0)
+      mine_N = nn.log_density(out_NK, s_N, "continuous")
+      return mine_N - nn.log_density(normal_NK, s_N, "continuous")
 
-  others_RN = jax.lax.map(lambda r: score(jnp.roll(view.s_N, r, 0)), shift_R)
-  return Readings(score(view.s_N), others_RN.T)
+  return Readings(at(jnp.int32(0)), jax.lax.map(at, shift_R).T)
+
+
+def statistic(
+  critic: Critic, z_SND: Array, s_SN: Array, mask_SN: Array, classes_K: Array, mesh: Mesh
+) -> Float[Array, "s blocks"]:
+  """A critic without parameters, on the rows of every model; columns standardised.
+
+  Returns:
+    The number of all rows, then those of `BLOCKS` disjoint blocks of them.
+  """
+
+  def one(inputs: tuple[Array, Array, Array]) -> Array:
+    z_ND, s_N, mask_N = inputs
+    sd_D = z_ND.std(0)
+    alive_D = sd_D > 1e-6 * jnp.maximum(jnp.abs(z_ND.mean(0)), 1e-6)
+    z_ND = (z_ND - z_ND.mean(0)) / jnp.where(alive_D, sd_D, 1.0) * alive_D
+    view = View(z_ND, s_N, mask_N, alive_D, classes_K)
+    size = len(mask_N) // BLOCKS
+
+    def block(b: Array) -> Array:
+      part = [jax.lax.dynamic_slice_in_dim(x, b * size, size) for x in view[:3]]
+      z, s, mask = part
+      return critic.value((), View(z, s, mask, alive_D, classes_K), jax.random.key(0))
+
+    whole = critic.value((), view, jax.random.key(0))
+    return jnp.append(whole, jax.lax.map(block, jnp.arange(BLOCKS)))
+
+  P = PartitionSpec("seed")
+  lanes = jax.shard_map(
+    lambda *x: jax.lax.map(one, x), mesh=mesh, in_specs=(P, P, P), out_specs=P,
+    check_vma=False,
+  )  # fmt: skip
+  return lanes(z_SND, s_SN, mask_SN)

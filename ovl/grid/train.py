@@ -1,4 +1,4 @@
-"""Training a critic by its loss: minibatches, early stopping and the best pass, on device."""
+"""Training a critic by its loss: minibatches, early stopping, the best pass; on device."""
 
 from __future__ import annotations
 

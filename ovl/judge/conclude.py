@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ovl import results, stats
-from ovl.judge import cells, rows, score, verdict
+from ovl.judge import cells, certified, rows, score, verdict
 from ovl.judge.cells import Column, Frame, Material, Scored
-from ovl.types import Lane, Row
+from ovl.types import Critic, Lane, Row
 
+_CERTIFIED = ("trained", "untrained", "raw")
 _Key = tuple[str, str, str]
 
 
@@ -19,7 +20,13 @@ def _key(cell: Scored) -> _Key:
 
 
 def conclude(
-  material: Material, cols: list[Column], measured: list[Scored], level: float, seed: int
+  material: Material,
+  cols: list[Column],
+  measured: list[Scored],
+  scores: list[tuple[str, Critic, Lane, Column, np.ndarray]],
+  noise: dict[str, Any],
+  level: float,
+  seed: int,
 ) -> tuple[list[Row], dict[str, Any]]:
   """Tests every cell and lays out all rows.
 
@@ -27,6 +34,9 @@ def conclude(
     material: what is judged.
     cols: every attribute, also those that cannot be judged.
     measured: every lane x attribute that could.
+    scores: what critics without parameters said: name, critic, tap, attribute,
+      `[S, 1 + blocks]`.
+    noise: `bound`: `(classes, width) -> nats` of the release, where there is one.
     level: of intervals; the tests are at 1 - level.
     seed: of the permutations.
 
@@ -66,6 +76,13 @@ def conclude(
       report_series(both, alone)
     else:
       report_series(both, both)
+    if cell.column.kind == "discrete" and cell.lane.subject in _CERTIFIED:
+      out += certified.rows(cell, frame, base, material.seeds, level)
+      if noise:
+        high = noise["bound"](len(cell.column.labels), cell.lane.z_SND.shape[-1])
+        out.append(certified.released(cell, base, high, frame.models))
+  for one in scores:
+    out += rows.of_score(base, *one, frame, material.seeds, level)
   out += _verdicts(material, cols, measured, headline, leak_p, draws, level, seed)
   out += _task_accuracy(material, level)
   facts = {"cells": len(trained), "permutations": draws}

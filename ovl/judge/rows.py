@@ -7,12 +7,13 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats as scipy_stats
 
 from ovl import stats
 from ovl.judge.cells import Column, Frame, Scored
 from ovl.judge.verdict import Conclusion
 from ovl.stats import Metric
-from ovl.types import Row
+from ovl.types import Critic, Lane, Row
 
 UNITS = {
   "information": "nats",
@@ -170,6 +171,42 @@ def of_scored(
   numbers = [{"share_beyond_task": metric} for metric in cell.beyond]
   beyond = series(row, cell.column, frame, numbers, cell.beyond_method)[0]
   return alone, beyond._replace(p=p_S)
+
+
+def of_score(
+  base: Row, name: str, critic: Critic, lane: Lane, column: Column, found_SB: np.ndarray,
+  frame: Frame, seeds: list[int], level: float,
+) -> list[Row]:  # fmt: skip
+  """What a critic without parameters says of each model's test part, and over models.
+
+  The spread of disjoint blocks of rows stands for that of resampled rows (which repeat,
+  and nearest neighbours take repeats for dependence).
+  """
+  test = frame.part("test")
+  row = base._replace(
+    subject=lane.subject, layer=lane.layer, layer_index=lane.depth,
+    width=lane.z_SND.shape[-1], attribute=column.name, method=name,
+    classes=len(column.labels) or None, level=level, bound=critic.bound or "",
+    metric="information" if critic.unit == "nats" else name, unit=critic.unit or "",
+    n_eval=int(column.mask_SN[:, test].sum(1).min()), chance=0.0,
+  )  # fmt: skip
+  values_S, blocks_SB = found_SB[:, 0], found_SB[:, 1:]
+  B = blocks_SB.shape[1]
+  error_S = blocks_SB.std(1, ddof=1) / np.sqrt(B)
+  half_S = scipy_stats.t.ppf((1 + level) / 2, B - 1) * error_S
+  low, high = values_S[0] - half_S[0], values_S[0] + half_S[0]
+  if len(values_S) > 1:
+    low, high = stats.over_models(values_S, float(np.square(error_S).mean()), level)
+  each = zip(seeds, values_S, half_S, strict=True)
+  return [
+    *(
+      row._replace(seed=seed, value=float(v), low=float(v - half), high=float(v + half))
+      for seed, v, half in each
+    ),
+    row._replace(
+      num_seeds=len(seeds), value=float(values_S.mean()), low=float(low), high=float(high)
+    ),
+  ]  # fmt: skip
 
 
 def of_verdict(

@@ -108,7 +108,7 @@ def mutual_information(
   made = settings_of(Settings, settings, "mutual_information")
   given = data.pair(x, y, groups, kind)
   several = not isinstance(method, str | Critic)
-  wanted = list(method) if several else [method]  # type: ignore[arg-type]
+  wanted: list[str | Critic] = [method] if isinstance(method, str | Critic) else [*method]
   if not wanted:
     raise BadInput("method is empty: expected a name such as 'auto'")
   task = Task(given, data.split(given, made.seed), made)
@@ -151,20 +151,25 @@ def found_by(
     return methods.by_statistic(task, critic), 0.0
   if _closed(task, critic):
     return methods.by_closed_form(task, critic, lambda s, _: progress(s, name)), 0.0
-  read = methods.by_posterior if _posterior(task, critic) else methods.by_ratio
+
+  def read(out: lanes.Lanes) -> Found:
+    if _posterior(task, critic):
+      return methods.by_posterior(task, out)
+    return methods.by_ratio(task, out, critic.normalised)
+
   number = task.settings.seeds if critic.fit is None else 1
   few = max(1, number // 2)
   half = methods.learnt(
     task, critic, 0.5, few, lambda s, _: progress(0.3 * s, f"{name}, half the rows")
   )
-  halved = read(task, half)
+  halved = read(half)
   if best is not None and not _as_good(halved, best, errors=3.0):
     return None
   full = methods.learnt(
     task, critic, 1.0, number, lambda s, _: progress(0.3 + 0.7 * s, name)
   )
   some = lanes.Lanes(*(x[:few] for x in full))
-  return read(task, full), read(task, some).metric[0] - halved.metric[0]
+  return read(full), read(some).metric[0] - halved.metric[0]
 
 
 def _one(task: Task, method: str | Critic, progress: Progress) -> Estimate:

@@ -60,7 +60,7 @@ class Settings:
 
 
 class Lanes(NamedTuple):
-  """What one critic said in every lane, on the host."""
+  """What one critic said in every lane, on the host (see `grid.Measured`)."""
 
   stop_joint: np.ndarray
   stop_others: np.ndarray
@@ -147,4 +147,7 @@ def run(
     )  # fmt: skip
     found.append(jax.device_get(out))
   whole = jax.tree.map(lambda *x: np.concatenate(x), *found)
-  return Lanes(*whole.stop, *whole.report, whole.value, whole.converged)
+  stop, report = whole.stop, whole.report
+  return Lanes(
+    stop.joint, stop.others, report.joint, report.others, whole.value, whole.converged
+  )

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from ovl import bounds, stats
+from ovl.grid.measure import BLOCKS
 from ovl.judge.score import shuffles
 from ovl.mi import estimate, lanes
 from ovl.mi.data import Pair
@@ -76,7 +77,7 @@ def learnt(
   parts = [task.parts[name] for name in ("train", "stop", "report")]
   seen = lanes.views(task.given, critic, parts, parts[0])
   n = len(parts[0])
-  size_L = np.full(number, max(int(round(share * n)), 2))
+  size_L = np.full(number, max(round(share * n), 2))
   mask_LN = np.ones((number, n))
   return lanes.run(critic, seen, mask_LN, size_L, task.settings, progress)
 
@@ -151,7 +152,7 @@ def _lane(found: Lanes, i: int) -> Lanes:
 # ---- log-ratios ----------------------------------------------------------------------
 
 
-def by_ratio(task: Task, found: Lanes) -> Found:
+def by_ratio(task: Task, found: Lanes, normalised: bool) -> Found:
   """Donsker-Varadhan on report of a critic that was trained."""
   rows = task.parts["report"]
   groups_N = task.groups(rows)
@@ -166,7 +167,7 @@ def by_ratio(task: Task, found: Lanes) -> Found:
     metric,
     _cost(stop),
     np.nan if groups_N is not None else estimate.rolled_p(report),
-    _gap(metric[0], float(report.joint_N.mean())),
+    _gap(metric[0], float(report.joint_N.mean())) if normalised else [],
     float(np.std(each)),
     float(found.converged.mean()),
     len(task.parts["train"]),
@@ -231,7 +232,6 @@ def _gap(dv: float, mean: float) -> list[str]:
 
 # ---- statistics ----------------------------------------------------------------------
 
-BLOCKS = 8
 TESTED = 1024
 
 _value = jax.jit(

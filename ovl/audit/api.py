@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ovl import fit, grid, mesh, report, results, rng, taps
-from ovl import split as splitting
-from ovl.arrays import Arrays, arrays, read
+from ovl import grid, mesh, report, results, rng
+from ovl.arrays import arrays, read
+from ovl.audit.material import (
+  Progress,
+  Settings,
+  from_arrays,
+  from_config,
+  quiet,
+)
 from ovl.judge import cells, verdict
-from ovl.judge.cells import Column, Frame, Material, Scored
+from ovl.judge.cells import Column, Material, Scored
 from ovl.judge.conclude import conclude
 from ovl.load import load
 from ovl.load import settings as settings_of
-from ovl.types import BadInput, Found, Lane, Row
-
-Progress = Callable[[float, str], None]
-
-
-def quiet(share: float, said: str) -> None:
-  """Reports to nobody."""
-
-
-@dataclass(frozen=True)
-class Settings:
-  """How an audit is made.
-
-  Attributes:
-    critics: names of `ovl/critics`, tried on every cell; the stop part chooses.
-    max_width: taps wider than this are pooled and projected.
-    level: of all intervals; tests are at 1 - level.
-    schedule: settings of `ovl.grid.Schedule`.
-  """
-
-  critics: tuple[str, ...] = ("linear", "mlp")
-  max_width: int = 512
-  level: float = 0.95
-  schedule: dict[str, Any] = field(default_factory=dict)
-
-  def __post_init__(self) -> None:
-    """Refuses what cannot be meant."""
-    if not self.critics:
-      raise BadInput("audit.critics is empty: expected names such as ('linear', 'mlp')")
-    if not 0.5 <= self.level < 1:
-      raise BadInput(f"audit.level={self.level}: expected in [.5, 1)")
-    if self.max_width < 1:
-      raise BadInput(f"audit.max_width={self.max_width}: expected at least 1")
+from ovl.types import BadInput, Critic, Found, Kind, Lane, Row
 
 
 class Audit(NamedTuple):
@@ -141,105 +112,10 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
   """Builds `Settings`; one critic may be given by its bare name."""
   critics = given.get("critics")
   bare = {"critics": (critics,)} if isinstance(critics, str) else {}
-  return settings_of(Settings, dict(given) | bare, "audit")
-
-
-def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
-  """Splits and narrows activations that a person brought."""
-  first = next(iter(given.taps.values()))
-  S, N = first.shape[:2]
-  y_N = np.zeros(N, np.int32) if given.task is None else given.task.values
-  labels = ("",) if given.task is None else given.task.labels
-  shares = {k: v for k, v in splitting.SHARES.items() if k != "train"}
-  parts = []
-  for s in range(S):
-    if given.split is not None:
-      gen = np.random.default_rng([seed, s])
-      parts.append({k: gen.permutation(np.flatnonzero(given.split == k)) for k in shares})
-    else:
-      parts.append(splitting.split(y_N, given.groups, shares, seed + s))
-  frame = _frame(splitting.stack(parts), y_N, len(labels), given.groups)
-  lanes, reduced = [], {}
-  for subject, source in (("trained", given.taps), ("untrained", given.untrained)):
-    for index, name in enumerate(given.taps):
-      if name not in source:
-        continue
-      z_SND = taps.narrow(name, source[name], frame.rows_SN, settings.max_width)
-      lanes.append(Lane(subject, name, index, z_SND))
-      shape = source[name].shape[2:]
-      if shape != z_SND.shape[2:] and int(np.prod(shape, dtype=int)) > z_SND.shape[2]:
-        reduced[name] = [list(shape), z_SND.shape[2]]
-  seeds = list(given.seeds) if given.seeds is not None else [0]
-  config = {"audit": asdict(settings), "seed": seed}
-  row = Row(run=run_id(config), dataset="arrays", task="task" if given.task else "")
-  meta = {
-    "title": "Audit of given activations",
-    "model": "given activations",
-    "num_models": S,
-    "unit": _unit(frame),
-    "reduced": reduced,
-    "config": config,
-  }
-  return Material(lanes, frame, given.attributes, y_N, labels, seeds, None, row, meta)
-
-
-def from_config(
-  config: Mapping[str, Any],
-  settings: Settings,
-  progress: Progress = quiet,
-  directory: pathlib.Path | None = None,
-) -> Material:
-  """Trains the networks of a config and taps them, their twins and the input."""
-  study = fit.study(config, directory, lambda s, said: progress(s, f"training: {said}"))
-  data, nets = study.dataset, study.nets
-  frame = _frame(study.part, data.y, len(data.labels), data.groups)
-
-  def tap(subject: str, params: Any, state: Any) -> tuple[list[Lane], np.ndarray]:
-    named, code_SN = taps.collect(
-      study.model, params, state, data.x, frame.rows_SN, study.devices,
-      max_width=settings.max_width,
-      report=lambda share, _: progress(share, f"tapping the {subject} networks"),
-    )  # fmt: skip
-    lanes = [Lane(subject, n, i - 1, z) for i, (n, z) in enumerate(named.items())]
-    return lanes, code_SN
-
-  (raw, *trained), code_SN = tap("trained", nets.params, nets.state)
-  (_, *untrained), _ = tap("untrained", nets.first_params, nets.first_state)
-  test = frame.part("test")
-  model_name = config["model"]["name"]
-  row = Row(
-    run=run_id(config), dataset=data.name, task=" / ".join(data.labels), model=model_name
-  )
-  reduced = {
-    name: [list(shape), width]
-    for name, shape in taps.shapes(study.model, nets.params, nets.state, data.x).items()
-    if int(np.prod(shape)) > (width := taps.reduced_width(shape, settings.max_width))
-  }
-  meta = {
-    "title": f"{data.name}: what the network knows beyond its task",
-    "dataset": data.name,
-    "note": data.note,
-    "task": row.task,
-    "model": model_name,
-    "num_models": frame.models,
-    "unit": _unit(frame),
-    "split": {"train": int(study.part["train"].shape[1])},
-    "reduced": reduced,
-    "config": dict(config),
-  }
-  return Material(
-    [raw._replace(subject="raw"), *trained, *untrained], frame,
-    data.attributes, data.y, data.labels,
-    list(range(int(config["seed"]), int(config["seed"]) + frame.models)),
-    code_SN[:, test] == frame.y_SN[:, test], row, meta,
-  )  # fmt: skip
-
-
-def _unit(frame: Frame) -> str:
-  """What intervals of aggregates are over."""
-  if frame.models > 1:
-    return "models"
-  return "examples" if frame.groups_SN is None else "groups"
+  made = settings_of(Settings, dict(given) | bare, "audit")
+  for name in made.critics:
+    _reads(name)
+  return made
 
 
 def run(
@@ -278,22 +154,8 @@ def run(
   return result, page
 
 
-def _frame(
-  part: dict[str, np.ndarray], y_N: np.ndarray, C: int, groups: np.ndarray | None
-) -> Frame:
-  rows_SN = np.concatenate([part[p] for p in ("probe", "stop", "test")], 1)
-  probe, stop, test = (part[p].shape[1] for p in ("probe", "stop", "test"))
-  grouped = None if groups is None else groups[rows_SN]
-  return Frame(rows_SN, (probe, stop, test), y_N[rows_SN], C, grouped)
-
-
-def run_id(config: Mapping[str, Any]) -> str:
-  """Ten hexadecimal digits of the config: equal configs, equal runs."""
-  text = json.dumps(config, sort_keys=True, default=str)
-  return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
 _program = jax.jit(grid.run, static_argnames=("critic", "sizes", "schedule", "mesh"))
+_statistic = jax.jit(grid.statistic, static_argnames=("critic", "mesh"))
 
 
 def judged(
@@ -318,6 +180,7 @@ def judged(
   Raises:
     BadInput: no attribute has enough examples.
   """
+  material, noise = _released(material, settings, seed)
   cols = [
     cells.column(name, attribute, material.y_N, material.frame)
     for name, attribute in material.attributes.items()
@@ -329,19 +192,109 @@ def judged(
       f"expected {cells.MIN_ROWS} labelled rows in the probe and in the test part, "
       f"{cells.MIN_CLASS} of them in a second class"
     )
-  measured = []
-  for kind in ("discrete", "continuous"):
+  measured, scores = [], []
+  kinds: tuple[Kind, ...] = ("discrete", "continuous")
+  for kind in kinds:
     if mine := [c for c in cols if c.kind == kind and not c.state]:
-      measured += _probe(material, mine, settings, seed, progress, cache)
+      read, scored = _critics(settings, kind)
+      measured += _probe(material, mine, read, settings, seed, progress, cache)
+      scores += _scores(material, mine, scored, progress)
   progress(0.9, "permutation tests")
-  found, facts = conclude(material, cols, measured, settings.level, seed)
+  found, facts = conclude(material, cols, measured, scores, noise, settings.level, seed)
   progress(1.0, "judged")
   return Audit(found, material.meta | facts | {"critics": list(settings.critics)})
+
+
+def _released(
+  material: Material, settings: Settings, seed: int
+) -> tuple[Material, dict[str, Any]]:
+  """What an adversary sees: every tap clipped and noised, where a release is set."""
+  given = dict(settings.release)
+  if not given:
+    return material, {}
+  release = load("releases", given.pop("name", "gaussian"), **given)
+  lanes = []
+  for place, lane in enumerate(material.lanes):
+    # Models that share a row share no noise.
+    z_SND = [
+      release(z_ND, seed=np.random.default_rng([seed, place, s]))
+      for s, z_ND in enumerate(lane.z_SND)
+    ]
+    lanes.append(lane._replace(z_SND=np.stack(z_SND).astype(np.float32)))
+  return material._replace(lanes=lanes), {"bound": release.bound}
+
+
+def _critics(settings: Settings, kind: Kind) -> tuple[dict[str, Critic], dict[str, Critic]]:
+  """Critics that predict, and those that are a number of the rows.
+
+  One that does not read this kind of attribute is left to the other kind.
+  """
+  read: dict[str, Critic] = {}
+  scored: dict[str, Critic] = {}
+  for name in settings.critics:
+    if kind not in _reads(name):
+      continue
+    critic = load("critics", name, attribute=kind)
+    if "audit" not in critic.uses:
+      raise BadInput(f"audit.critics: {name!r} is a penalty: no number to report")
+    if critic.logits is None and critic.score is not None:
+      raise BadInput(f"audit.critics: {name!r} predicts no attribute; it is for `ovl mi`")
+    (scored if critic.logits is None else read)[name] = critic
+  if not read:
+    raise BadInput(
+      f"audit.critics={settings.critics}: none predicts a {kind} attribute; add one such "
+      "as 'linear'"
+    )
+  return read, scored
+
+
+def _reads(name: str) -> list[Kind]:
+  """The kinds of attributes a critic reads.
+
+  Raises:
+    BadInput: no such critic, or it reads neither classes nor quantities.
+  """
+  found: list[Kind] = []
+  kinds: tuple[Kind, ...] = ("discrete", "continuous")
+  for kind in kinds:
+    try:
+      load("critics", name, attribute=kind)
+    except BadInput as error:
+      refused = error
+    else:
+      found.append(kind)
+  if not found:
+    raise BadInput(f"audit.critics: {refused}")
+  return found
+
+
+def _scores(
+  material: Material, cols: list[Column], critics: dict[str, Critic], progress: Progress
+) -> list[tuple[str, Critic, Lane, Column, np.ndarray]]:
+  """Critics without parameters on the test part: `[S, 1 + blocks]` a tap and attribute."""
+  frame, found = material.frame, []
+  test, devices = frame.part("test"), mesh.make(frame.models)
+  for name, critic in critics.items():
+    for lane in material.lanes:
+      progress(0.9, f"{name}: {lane.subject} {lane.layer}")
+      for c in cols:
+        labels = _labels([c])
+        values_S = _statistic(
+          critic,
+          mesh.put(lane.z_SND[:, test], devices, "seed"),
+          mesh.put(labels.s_SAN[:, 0, test], devices, "seed"),
+          mesh.put(labels.mask_SAN[:, 0, test], devices, "seed"),
+          labels.classes_AK[0],
+          mesh=devices,
+        )
+        found.append((name, critic, lane, c, np.asarray(values_S, float)))
+  return found
 
 
 def _probe(
   material: Material,
   cols: list[Column],
+  critics: dict[str, Critic],
   settings: Settings,
   seed: int,
   progress: Progress,
@@ -353,7 +306,6 @@ def _probe(
   key_S = rng.per_seed(seed, frame.models)
   task_SNC = np.eye(frame.C, dtype=np.float32)[frame.y_SN]
   schedule = settings_of(grid.Schedule, settings.schedule, "audit.schedule")
-  critics = {name: load("critics", name, attribute=kind) for name in settings.critics}
   calls = len(critics) + 1
 
   def ask(name: str, cols: list[Column], lanes: list[Lane], number: int) -> list[Found]:
@@ -372,7 +324,7 @@ def _probe(
 
   found = {name: ask(name, cols, material.lanes, i) for i, name in enumerate(critics)}
   # The shuffled control is refit, so only by a critic that is cheap to fit.
-  control = next((n for n, c in critics.items() if c.fit), settings.critics[0])
+  control = next((n for n, c in critics.items() if c.fit), next(iter(critics)))
   shuffled = [cells.permuted(c, frame) for c in cols]
   trained = [lane for lane in material.lanes if lane.subject == "trained"]
   lanes = [lane._replace(subject="permuted") for lane in trained]

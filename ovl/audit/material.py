@@ -1,0 +1,166 @@
+"""What is judged: activations that a person brought, or a config's own networks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ovl import fit, taps
+from ovl import split as splitting
+from ovl.arrays import Arrays
+from ovl.judge.cells import Frame, Material
+from ovl.types import BadInput, Lane, Row
+
+Progress = Callable[[float, str], None]
+
+
+def quiet(share: float, said: str) -> None:
+  """Reports to nobody."""
+
+
+@dataclass(frozen=True)
+class Settings:
+  """How an audit is made.
+
+  Attributes:
+    critics: names of `ovl/critics`, tried on every cell; the stop part chooses.
+    max_width: taps wider than this are pooled and projected.
+    level: of all intervals; tests are at 1 - level.
+    schedule: settings of `ovl.grid.Schedule`.
+    release: name and settings of a file of `ovl/releases`: then every tap is released
+      before it is read, and its upper bound stands beside the lower one.
+  """
+
+  critics: tuple[str, ...] = ("linear", "mlp")
+  max_width: int = 512
+  level: float = 0.95
+  schedule: dict[str, Any] = field(default_factory=dict)
+  release: dict[str, Any] = field(default_factory=dict)
+
+  def __post_init__(self) -> None:
+    """Refuses what cannot be meant."""
+    if not self.critics:
+      raise BadInput("audit.critics is empty: expected names such as ('linear', 'mlp')")
+    if not 0.5 <= self.level < 1:
+      raise BadInput(f"audit.level={self.level}: expected in [.5, 1)")
+    if self.max_width < 1:
+      raise BadInput(f"audit.max_width={self.max_width}: expected at least 1")
+
+
+def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
+  """Splits and narrows activations that a person brought."""
+  first = next(iter(given.taps.values()))
+  S, N = first.shape[:2]
+  y_N = np.zeros(N, np.int32) if given.task is None else given.task.values
+  labels = ("",) if given.task is None else given.task.labels
+  shares = {k: v for k, v in splitting.SHARES.items() if k != "train"}
+  parts = []
+  for s in range(S):
+    if given.split is not None:
+      gen = np.random.default_rng([seed, s])
+      parts.append({k: gen.permutation(np.flatnonzero(given.split == k)) for k in shares})
+    else:
+      parts.append(splitting.split(y_N, given.groups, shares, seed + s))
+  frame = _frame(splitting.stack(parts), y_N, len(labels), given.groups)
+  lanes, reduced = [], {}
+  for subject, source in (("trained", given.taps), ("untrained", given.untrained)):
+    for index, name in enumerate(given.taps):
+      if name not in source:
+        continue
+      z_SND = taps.narrow(name, source[name], frame.rows_SN, settings.max_width)
+      lanes.append(Lane(subject, name, index, z_SND))
+      shape = source[name].shape[2:]
+      if shape != z_SND.shape[2:] and int(np.prod(shape, dtype=int)) > z_SND.shape[2]:
+        reduced[name] = [list(shape), z_SND.shape[2]]
+  seeds = list(given.seeds) if given.seeds is not None else [0]
+  config = {"audit": asdict(settings), "seed": seed}
+  row = Row(run=run_id(config), dataset="arrays", task="task" if given.task else "")
+  meta = {
+    "title": "Audit of given activations",
+    "model": "given activations",
+    "num_models": S,
+    "unit": _unit(frame),
+    "reduced": reduced,
+    "config": config,
+  }
+  return Material(lanes, frame, given.attributes, y_N, labels, seeds, None, row, meta)
+
+
+def from_config(
+  config: Mapping[str, Any],
+  settings: Settings,
+  progress: Progress = quiet,
+  directory: pathlib.Path | None = None,
+) -> Material:
+  """Trains the networks of a config and taps them, their twins and the input."""
+  study = fit.study(config, directory, lambda s, said: progress(s, f"training: {said}"))
+  data, nets = study.dataset, study.nets
+  frame = _frame(study.part, data.y, len(data.labels), data.groups)
+
+  def tap(subject: str, params: Any, state: Any) -> tuple[list[Lane], np.ndarray]:
+    named, code_SN = taps.collect(
+      study.model, params, state, data.x, frame.rows_SN, study.devices,
+      max_width=settings.max_width,
+      report=lambda share, _: progress(share, f"tapping the {subject} networks"),
+    )  # fmt: skip
+    lanes = [Lane(subject, n, i - 1, z) for i, (n, z) in enumerate(named.items())]
+    return lanes, code_SN
+
+  (raw, *trained), code_SN = tap("trained", nets.params, nets.state)
+  (_, *untrained), _ = tap("untrained", nets.first_params, nets.first_state)
+  test = frame.part("test")
+  model_name = config["model"]["name"]
+  row = Row(
+    run=run_id(config), dataset=data.name, task=" / ".join(data.labels), model=model_name
+  )
+  reduced = {
+    name: [list(shape), width]
+    for name, shape in taps.shapes(study.model, nets.params, nets.state, data.x).items()
+    if int(np.prod(shape)) > (width := taps.reduced_width(shape, settings.max_width))
+  }
+  meta = {
+    "title": f"{data.name}: what the network knows beyond its task",
+    "dataset": data.name,
+    "note": data.note,
+    "task": row.task,
+    "model": model_name,
+    "num_models": frame.models,
+    "unit": _unit(frame),
+    "split": {"train": int(study.part["train"].shape[1])},
+    "reduced": reduced,
+    "config": dict(config),
+  }
+  return Material(
+    [raw._replace(subject="raw"), *trained, *untrained], frame,
+    data.attributes, data.y, data.labels,
+    list(range(int(config["seed"]), int(config["seed"]) + frame.models)),
+    code_SN[:, test] == frame.y_SN[:, test], row, meta,
+  )  # fmt: skip
+
+
+def _unit(frame: Frame) -> str:
+  """What intervals of aggregates are over."""
+  if frame.models > 1:
+    return "models"
+  return "examples" if frame.groups_SN is None else "groups"
+
+
+def _frame(
+  part: dict[str, np.ndarray], y_N: np.ndarray, C: int, groups: np.ndarray | None
+) -> Frame:
+  rows_SN = np.concatenate([part[p] for p in ("probe", "stop", "test")], 1)
+  probe, stop, test = (part[p].shape[1] for p in ("probe", "stop", "test"))
+  grouped = None if groups is None else groups[rows_SN]
+  return Frame(rows_SN, (probe, stop, test), y_N[rows_SN], C, grouped)
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+  """Ten hexadecimal digits of the config: equal configs, equal runs."""
+  text = json.dumps(config, sort_keys=True, default=str)
+  return hashlib.sha256(text.encode()).hexdigest()[:10]

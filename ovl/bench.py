@@ -1,0 +1,246 @@
+"""Programs that measure the methods themselves: `ovl bench mi`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from ovl import mi, results
+from ovl.load import load, nearest, tasks
+from ovl.types import BadInput, Dataset, Row
+
+Progress = Callable[[float, str], None]
+
+
+class Cell(NamedTuple):
+  """One method on one sample of one task."""
+
+  module: str
+  task: str
+  given: tuple[tuple[str, Any], ...]
+  method: str
+  size: int
+  draw: int
+
+  @property
+  def name(self) -> str:
+    """Names its file."""
+    text = json.dumps(self, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+  def dataset(self) -> Dataset:
+    """The sample."""
+    given = dict(self.given) | {"task": self.task, "n": self.size, "seed": self.draw}
+    made: Dataset = load("datasets", self.module, **given)
+    return made
+
+
+def run(
+  config: Mapping[str, Any], directory: pathlib.Path, progress: Progress
+) -> tuple[list[Row], pathlib.Path]:
+  """Every method on every task, size and draw; finished cells are not run again.
+
+  Args:
+    config: `tasks` ("module", "module:task", settings after "?": "mixtures?width=64"),
+      `methods`, `sizes`, `draws` (samples of each task), `mi` (settings of
+      `mutual_information`), `seed`.
+    directory: the workdir.
+    progress: called along the way.
+
+  Returns:
+    The rows, and the page with the tables.
+
+  Raises:
+    BadInput: an unknown task, method or setting.
+  """
+  started = time.time()
+  results.claim(directory, dict(config))
+  results.record(directory, "running", started)
+  cells = _cells(config)
+  settings = dict(config.get("mi", {}))
+  rows = []
+  for number, cell in enumerate(cells):
+    progress(number / len(cells), f"{cell.method} on {cell.task}, sample {cell.draw}")
+    rows += _measured(cell, settings, directory / "cells")
+  rows += _aggregates(rows, settings.get("level", 0.95))
+  results.write(rows, directory)
+  page = directory / "report.md"
+  results.write_text(page, markdown(rows))
+  results.record(directory, "complete", started)
+  return rows, page
+
+
+def _cells(config: Mapping[str, Any]) -> list[Cell]:
+  wanted: list[tuple[str, str, tuple[tuple[str, Any], ...]]] = []
+  for text in config["tasks"]:
+    name, _, query = text.partition("?")
+    module, _, task = name.partition(":")
+    given = tuple(
+      (key, int(value))
+      for key, _, value in (q.partition("=") for q in query.split("&") if q)
+    )
+    known = tasks(module)
+    if task and task not in known:
+      raise BadInput(f"bench.tasks: {task!r} of {module}: {nearest(task, known)}")
+    wanted += [(module, one, given) for one in ([task] if task else known)]
+  draws = range(int(config["seed"]), int(config["seed"]) + int(config["draws"]))
+  found = []
+  for module, task, given in wanted:
+    for method in config["methods"]:
+      for size in config["sizes"]:
+        found += [Cell(module, task, given, method, int(size), draw) for draw in draws]
+  # A method may not read every task: said once, before anything is run.
+  return [cell for cell in found if _fits(cell)]
+
+
+def _fits(cell: Cell) -> bool:
+  sample = cell._replace(size=200, draw=0).dataset()
+  kind = next(iter(sample.attributes.values())).kind
+  return cell.method == "auto" or cell.method in mi.reading(kind)
+
+
+def _measured(cell: Cell, settings: dict[str, Any], cache: pathlib.Path) -> list[Row]:
+  path = cache / f"{cell.name}.jsonl"
+  if path.is_file():
+    return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+  sample = cell.dataset()
+  (name, attribute), *_ = sample.attributes.items()
+  truth = float(sample.truth[name])
+  clock = time.perf_counter()
+  found = mi.mutual_information(
+    sample.x, attribute.values, cell.method, groups=sample.groups,
+    kind=attribute.kind if attribute.values.ndim == 1 else None,
+    **settings | {"seed": cell.draw},
+  )  # fmt: skip
+  seconds = time.perf_counter() - clock
+  assert isinstance(found, mi.Estimate)
+  base = Row(
+    kind="bench", dataset=cell.module, task=cell.task, attribute=name,
+    classes=len(attribute.labels) or None, method=cell.method, seed=cell.draw,
+    width=int(np.prod(sample.x.shape[1:])), subject="raw",
+    setting=json.dumps(dict(cell.given) | {"n": len(sample.x), "truth": round(truth, 5)}),
+    n_train=found.n_train, n_eval=found.n_eval,
+  )  # fmt: skip
+  covered = float(found.low <= truth <= found.high)
+  rows = [
+    base._replace(
+      metric="information", unit="nats", value=found.nats, low=found.low,
+      high=found.high, level=found.level, p=found.p, flag=found.flag,
+      bound=found.bound, verdict=found.method, chance=0.0,
+    ),
+    base._replace(metric="error", unit="nats", value=found.nats - truth, chance=0.0),
+    base._replace(metric="coverage", unit="share", value=covered, chance=found.level),
+    base._replace(metric="seconds", unit="s", value=seconds),
+  ]  # fmt: skip
+  if np.isfinite(found.certified_low):
+    rows.append(
+      base._replace(
+        metric="certified_low",
+        unit="nats",
+        value=found.certified_low,
+        level=found.level,
+        bound="lower",
+      )
+    )
+  lines = "".join(json.dumps(results.to_dict(row)) + "\n" for row in rows)
+  results.write_text(path, lines)
+  return rows
+
+
+def _aggregates(rows: list[Row], level: float) -> list[Row]:
+  """Over the samples of a task: the mean and its t interval."""
+  cells: dict[tuple[Any, ...], list[Row]] = {}
+  for row in rows:
+    key = (row.dataset, row.task, row.setting, row.method, row.metric)
+    cells.setdefault(key, []).append(row)
+  found = []
+  for mine in cells.values():
+    values = np.array([row.value for row in mine], float)
+    low = high = None
+    if len(values) > 1:
+      half = scipy_stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy_stats.sem(values)
+      low, high = values.mean() - half, values.mean() + half
+    flags = [row.flag for row in mine]
+    common = max(set(flags), key=flags.count)
+    found.append(
+      mine[0]._replace(
+        seed=None,
+        num_seeds=len(mine),
+        value=float(values.mean()),
+        low=low,
+        high=high,
+        level=level,
+        p=None,
+        flag=common,
+        verdict=", ".join(sorted({row.verdict for row in mine} - {""})),
+      )
+    )
+  return found
+
+
+OFF = 0.1
+
+
+def markdown(rows: list[Row]) -> str:
+  """The page: a line a task and method, and what it comes to."""
+  by_place: dict[tuple[str, ...], dict[str, Row]] = {}
+  for row in rows:
+    if row.num_seeds is not None:
+      place = (row.dataset, row.task, row.setting, row.method)
+      by_place.setdefault(place, {})[row.metric] = row
+  lines = [
+    "| task | n | truth | method | picked | estimate, mean [t interval] | error | covers "
+    "| certified low | seconds | flag | samples |",
+    "|---|--:|--:|---|---|--:|--:|--:|--:|--:|---|--:|",
+  ]
+  for (_, task, setting, method), found in by_place.items():
+    what = json.loads(setting)
+    value, error = found["information"], found["error"]
+    inside = "" if value.low is None else f" [{value.low:.3f}, {value.high:.3f}]"
+    sure = found.get("certified_low")
+    also = ", ".join(f"{k} {v}" for k, v in what.items() if k not in ("n", "truth"))
+    lines.append(
+      f"| {task}{' (' + also + ')' if also else ''} | {what['n']:,} | {what['truth']:.3f} "
+      f"| {method} | {value.verdict} | {value.value:.3f}{inside} | {error.value:+.3f} "
+      f"| {found['coverage'].value:.0%} | {'' if sure is None else f'{sure.value:.3f}'} "
+      f"| {found['seconds'].value:.1f} | {value.flag} | {value.num_seeds} |"
+    )
+  return "\n".join([*_summary(by_place, rows), "", *lines, ""])
+
+
+def _summary(by_place: dict[tuple[str, ...], dict[str, Row]], rows: list[Row]) -> list[str]:
+  lines = [
+    "| method | tasks | median error | within .02 | within .05 | within .10 "
+    "| interval covers | cells off by more than .1 that are flagged | false flags |",
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+  ]
+  for method in dict.fromkeys(place[3] for place in by_place):
+    mine = [f for place, f in by_place.items() if place[3] == method]
+    error = np.abs(np.array([f["error"].value for f in mine], float))
+    singles = {
+      (r.dataset, r.task, r.setting, r.seed): r
+      for r in rows
+      if r.method == method and r.seed is not None and r.metric == "information"
+    }
+    off, flags = [], []
+    for r in rows:
+      if r.method == method and r.seed is not None and r.metric == "error":
+        off.append(abs(r.value or 0.0) > OFF)
+        flags.append(singles[r.dataset, r.task, r.setting, r.seed].flag != "reliable")
+    off_N, flag_N = np.array(off), np.array(flags)
+    caught = f"{flag_N[off_N].sum()} of {off_N.sum()}"
+    false = f"{flag_N[~off_N].sum()} of {(~off_N).sum()}"
+    covers = np.mean([f["coverage"].value for f in mine])
+    within = " | ".join(str(int((error <= limit).sum())) for limit in (0.02, 0.05, 0.1))
+    lines.append(
+      f"| {method} | {len(mine)} | {np.median(error):.3f} | {within} | {covers:.0%} "
+      f"| {caught} | {false} |"
+    )
+  return lines

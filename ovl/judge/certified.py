@@ -1,0 +1,75 @@
+"""Certified bounds of a cell: what holds at a stated error from finitely many rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ovl import bounds
+from ovl.judge.cells import Frame, Scored
+from ovl.types import Row
+
+
+def rows(
+  cell: Scored, frame: Frame, base: Row, seeds: list[int], level: float
+) -> list[Row]:
+  """`certified_low` of I(Z;S), nats, of every model and over models.
+
+  The critic was chosen on the stop part, the marginal is the probe part's: both are
+  fixed before the test part is looked at. Its rows are independent given the task label,
+  whose counts the split fixed: the bound is on the information at that mix of the task.
+  The interval ends at log K. Over models: the mean of bounds that hold for all of them
+  at once (Bonferroni).
+
+  Args:
+    cell: a discrete attribute in one tap.
+    frame: the rows.
+    base: what the rows have in common.
+    seeds: the number of each model.
+    level: 1 - error.
+  """
+  test, probe = frame.part("test"), frame.part("probe")
+  row = base._replace(
+    subject=cell.lane.subject, layer=cell.lane.layer, layer_index=cell.lane.depth,
+    width=cell.lane.z_SND.shape[-1], attribute=cell.column.name,
+    classes=len(cell.column.labels), metric="certified_low", unit="nats", bound="lower",
+    level=level, chance=0.0,
+  )  # fmt: skip
+  S, ceiling = frame.models, float(np.log(len(cell.column.labels)))
+  joint = 1 - (1 - level) / S
+  found, together = [], []
+  for s in range(S):
+    known = cell.column.mask_SN[s, test]
+    s_N = cell.column.s_SN[s, test][known]
+    groups_N = None if frame.groups_SN is None else frame.groups_SN[s, test][known]
+    guess = cell.guess[s]
+    log_q_NK = np.log(guess.q_N + 1e-38)
+    given = log_q_NK, s_N, guess.base_N[0] / guess.base_N[0].sum()
+    one = bounds.lower(*given, level, groups_N)
+    together.append(bounds.lower(*given, joint, groups_N).low if S > 1 else one.low)
+    found.append(
+      row._replace(
+        seed=seeds[s],
+        method=cell.method[s],
+        value=one.low,
+        low=one.low,
+        high=ceiling,
+        n_eval=len(s_N),
+        n_train=int(cell.column.mask_SN[s, probe].sum()),
+      )
+    )
+  mean = float(np.mean(together))
+  whole = row._replace(
+    num_seeds=S, value=mean, low=mean, high=ceiling, method=found[0].method,
+    n_train=found[0].n_train, n_eval=found[0].n_eval,
+  )  # fmt: skip
+  return [*found, whole]
+
+
+def released(cell: Scored, base: Row, high: float, models: int) -> Row:
+  """`certified_high` of a noised release: surely, whatever reads it."""
+  return base._replace(
+    subject=cell.lane.subject, layer=cell.lane.layer, layer_index=cell.lane.depth,
+    width=cell.lane.z_SND.shape[-1], attribute=cell.column.name,
+    classes=len(cell.column.labels), metric="certified_high", unit="nats", bound="upper",
+    num_seeds=models, value=high, low=0.0, high=high, level=1.0,
+  )  # fmt: skip
