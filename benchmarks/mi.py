@@ -391,17 +391,19 @@ def against_torch(
   """PyTorch's loop, and where there is a target its vmap. Returns our seconds."""
   some = 4 if quick else 16
   value_L = ours()
-  known = {"loop": lambda e: peer.loop(some, e), "vmap": lambda e: peer.vmap(LANES, e)}
+  known = {"loop": peer.loop, "vmap": peer.vmap}
+  lanes = {"loop": some, "vmap": LANES}
   found, timed = {}, {"ours": ours}
   for how in targets:
-    threads = peer.threads(lambda run=known[how]: run(1))
-    timed[how] = peer.on(threads, lambda run=known[how]: run(epochs))
+    run = known[how]
+    threads = peer.threads(functools.partial(run, 2 if how == "loop" else LANES, 1))
+    timed[how] = peer.on(threads, functools.partial(run, lanes[how], epochs))
     found[how] = timed[how]()
     print(f"  {how}: {found[how].mean():.3f}, ours {value_L.mean():.3f}, threads {threads}")
   best = fastest(timed, 2 if quick else 3)
   said = {"loop": "PyTorch loop", "vmap": f"torch.func.vmap of {LANES}"}
   for how, target in targets.items():
-    peer_s = best[how] * (LANES / some if how == "loop" else 1)
+    peer_s = best[how] * LANES / lanes[how]
     same = agree(value_L, found[how])
     say(f"{name}-{how}", said[how], best["ours"], peer_s, target, same, flops)
   return best["ours"]

@@ -108,8 +108,14 @@ def _fits(cell: Cell) -> bool:
 
 def _measured(cell: Cell, settings: dict[str, Any], cache: pathlib.Path) -> list[Row]:
   path = cache / f"{cell.name}.jsonl"
-  if path.is_file():
-    return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+  if not path.is_file():
+    lines = [json.dumps(results.to_dict(row)) + "\n" for row in _measure(cell, settings)]
+    results.write_text(path, "".join(lines))
+  # Read back, so that a resumed run gives the same bytes.
+  return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def _measure(cell: Cell, settings: dict[str, Any]) -> list[Row]:
   sample = cell.dataset()
   (name, attribute), *_ = sample.attributes.items()
   truth = float(sample.truth[name])
@@ -149,8 +155,6 @@ def _measured(cell: Cell, settings: dict[str, Any], cache: pathlib.Path) -> list
         bound="lower",
       )
     )
-  lines = "".join(json.dumps(results.to_dict(row)) + "\n" for row in rows)
-  results.write_text(path, lines)
   return rows
 
 

@@ -142,7 +142,10 @@ def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str
   paths = [word for word in words if not word.startswith("-")]
   if len(paths) > one.paths[0]:
     what = ", ".join(paths)
-    raise BadInput(f"ovl {verb}: {len(paths)} paths ({what}); expected {one.paths[1]}")
+    most = ("none", "one", "two")[one.paths[0]]
+    raise BadInput(
+      f"ovl {verb}: {len(paths)} paths ({what}); expected {most}: {one.paths[1]}"
+    )
   others, config, label = [word for word in words if word.startswith("-")], None, verb
   if one.config:
     # An audit of given arrays has an experiment of its own.

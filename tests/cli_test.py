@@ -167,6 +167,10 @@ def test_interrupt_says_how_to_go_on(ovl, monkeypatch):
 
 def test_every_experiment_has_a_working_smoke_branch_or_none():
   for name, path in cli.configs().items():
+    if name == "mi":
+      assert cli.parse("bench", ["mi", "--config=mi:smoke"])[0].config.draws == 2
+      assert "ovl bench mi --config=mi:smoke" in path.read_text()
+      continue
     values, _, label = cli.parse("audit", [f"--config={name}"])
     assert values.config.audit.critics
     assert label == name

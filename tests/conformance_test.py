@@ -115,7 +115,6 @@ def test_model_seeds_differ(model, images):
 ROWS, HIDDEN = 300, 4  # the first rows are masked, as many as a row has counterparts
 SMALL = {"hidden": (16, 16), "negatives": HIDDEN, "slices": 8, "dof": (3.0, float("inf"))}
 BARBER_AGAKOV = {"linear", "mlp", "residual", "quadratic"}
-UNFIT = {("linear", "vector"), ("mlp", "vector")}  # built, though they cannot read it
 
 
 class Case(NamedTuple):
@@ -136,7 +135,7 @@ def built(case):
 
 KINDS = ("discrete", "continuous", "vector")
 ALL = [Case(name, kind) for name in names("critics") for kind in KINDS]
-CASES = [case for case in ALL if case not in UNFIT and built(case) is not None]
+CASES = [case for case in ALL if built(case) is not None]
 ONE_OF_EACH_MAKE = ("bayes_error", "cca", "club", "copula", "dv", "hsic", "ksg", "mlp")
 QUICK = {case.name: case for case in reversed(CASES)}.values()  # a kind of each critic
 COMPILED = {  # little, as each program runs a few times only
@@ -218,7 +217,9 @@ def study(case, over_attributes=False):
 
   axes = View(None, 0, None, None, None)
   many = jax.vmap(run, (axes, axes))
-  return jax.jit(many if over_attributes else run, compiler_options=COMPILED)
+  # Of `ross` two ways to one distance must round alike, which takes the whole compiler.
+  options = None if case.name == "ross" else COMPILED
+  return jax.jit(many if over_attributes else run, compiler_options=options)
 
 
 def attributes(v, seed):
@@ -259,12 +260,6 @@ def case(request):
 @pytest.mark.parametrize("name", names("critics"))
 def test_critic_reads_something(name):
   assert any(case.name == name for case in CASES)
-
-
-@pytest.mark.xfail(reason="they build a critic of a vector that fails in its first call")
-@pytest.mark.parametrize("case", sorted(UNFIT), ids="-".join)
-def test_critic_refuses_what_it_cannot_read(case):
-  assert built(Case(*case)) is None
 
 
 def test_critic_declares_what_it_is(case):

@@ -272,7 +272,7 @@ def normal_scores(x):
 def copula(name, **settings):
   critic = load("critics", name, attribute="vector", **settings)
   fit = jax.jit(critic.fit)
-  return lambda v: fit(KEY, v, v), jax.jit(critic.score)
+  return lambda v: fit(KEY, v, v), jax.jit(lambda params, v: critic.score(params, v))
 
 
 def test_copula_is_half_the_log_determinant_and_blind_to_monotone_changes():
@@ -304,23 +304,28 @@ def test_the_density_of_the_t_is_that_of_scipy():
   gen = np.random.default_rng(0)
   x, half = gen.normal(size=(20, 3)), gen.normal(size=(3, 3))
   r = half @ half.T + np.eye(3)
-  root, there = jnp.linalg.cholesky(jnp.asarray(r, jnp.float32)), jnp.ones(3, bool)
+  square_N = jnp.asarray(((x @ np.linalg.inv(r)) * x).sum(1), jnp.float32)
+  log_det, width = jnp.float32(np.linalg.slogdet(r)[1]), jnp.float32(3)
   for nu in (1.5, 7.0, np.inf):
     theirs = stats.multivariate_t(np.zeros(3), r, nu).logpdf(x)
-    ours = _elliptical._log_t(jnp.asarray(x, jnp.float32), root, there, nu)
+    ours = _elliptical._log_t(square_N, log_det, width, jnp.float32(nu))
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
 # ---- training ------------------------------------------------------------------------
 
 SCHEDULE = Schedule(epochs=20, patience=4)
+COMPILED = {  # little, as each program runs a few times only
+  "xla_backend_optimization_level": 0,
+  "xla_llvm_disable_expensive_passes": True,
+}
 
 
 @functools.cache
 def trained(critic):
   """`(train, stop, fresh) -> params, value on fresh`; compiled once a critic."""
 
-  @jax.jit
+  @functools.partial(jax.jit, compiler_options=COMPILED)
   def run(probe, stop, fresh):
     params, _ = train(critic, SCHEDULE, probe, stop, KEY)
     return params, critic.value(params, fresh, KEY)

@@ -33,7 +33,8 @@ def test_parts_fit_together(name):
   assert data.split is None or data.split.shape == (rows,)
   assert data.attributes
   for attribute in data.attributes.values():
-    assert attribute.values.shape == (rows,)
+    assert attribute.values.shape[:1] == (rows,)
+    assert attribute.values.ndim == (2 if attribute.kind == "vector" else 1)
     if attribute.kind == "discrete":
       assert attribute.values.dtype == np.int32
       assert set(attribute.values) - {-1} == set(range(len(attribute.labels)))

@@ -133,9 +133,9 @@ def test_groups_are_the_unit_of_the_interval():
   offset = gen.normal(size=N // 8)[group]
   z = np.stack([offset, gen.normal(size=N)], 1)
   s = (offset + 0.5 * gen.normal(size=N // 8)[group] > 0).astype(int)
-  wide = effort(z, s, "linear", sizes=(30, 400), seeds=2, groups=group).curves[0]
-  narrow = effort(z, s, "linear", sizes=(30, 400), seeds=2).curves[0]
-  assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+  wide = effort(z, s, "linear", sizes=(480,), seeds=2, groups=group).curves[0]
+  narrow = effort(z, s, "linear", sizes=(480,), seeds=2).curves[0]
+  assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
 def test_a_line_a_method():

@@ -55,12 +55,12 @@ def value(critic, v, train=None):
 
 @functools.cache
 def program(critic):
-  return jax.jit(lambda v: value(critic, v), compiler_options=COMPILED)
+  return jax.jit(lambda v: value(critic, v))
 
 
 @functools.cache
 def lanes(critic):
-  return jax.jit(jax.vmap(lambda v: value(critic, v)), compiler_options=COMPILED)
+  return jax.jit(jax.vmap(lambda v: value(critic, v)))
 
 
 def said(critic, z, s):

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl import nn
+from ovl.critics._statistic import reads
 from ovl.types import Critic, Kind, Params, View
 
 
@@ -219,6 +220,7 @@ def critic(
     https://doi.org/10.1007/BF00048682: Z'Z bounds the Hessian of every label vector.
     Nocedal and Wright (2006), "Numerical Optimization", sec. 5.2 (PR+).
   """
+  reads("linear", attribute, ("discrete", "continuous"))
   strengths = sorted(map(float, l2 if isinstance(l2, Sequence) else [l2]), reverse=True)
   solve = _solver(attribute, tol, steps)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl import nn
+from ovl.critics._statistic import reads
 from ovl.types import Critic, Kind, Params, View
 
 
@@ -22,6 +23,7 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (256, 128)) -
     Barber and Agakov (2003), "The IM Algorithm", eq. 3.
     Song and Shmatikov (2020), arXiv 1905.11742: the attacker of width 256-128.
   """
+  reads("mlp", attribute, ("discrete", "continuous"))
 
   def init(key: PRNGKeyArray, view: View) -> Params:
     outputs = view.classes_K.shape[0]

@@ -114,11 +114,11 @@ def posterior(task: Task, found: Lanes) -> Posterior:
 
 def by_posterior(task: Task, found: Lanes) -> Found:
   """Barber-Agakov on report, with a certified lower bound."""
-  values, K = task.given.y.values, task.given.y.outputs
+  values = task.given.y.values
   rows = task.parts["report"]
   s_N, groups_N = values[rows], task.groups(rows)
   q = posterior(task, found)
-  metric = estimate.barber_agakov(q.report_NK, s_N, entropy(s_N, K))
+  metric = estimate.barber_agakov(q.report_NK, s_N, q.r_K)
   order_PN = shuffles(
     s_N, np.zeros_like(s_N), groups_N, PERMUTATIONS, task.settings.seed + 1
   )
