@@ -9,6 +9,8 @@ from ovl.load import load as load
 from ovl.mi import Estimate as Estimate
 from ovl.mi import certify as certify
 from ovl.mi import mutual_information as mutual_information
+from ovl.mi.effort import effort as effort
+from ovl.mi.selfcheck import selfcheck as selfcheck
 from ovl.types import Attribute as Attribute
 from ovl.types import BadInput as BadInput
 from ovl.types import Critic as Critic

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 Kernel = Callable[[Array, Array], Array]  # one row [D] and all rows [N, D] -> [N]
 
-TILE = 128
+TILE = 32
 SAMPLE = 256  # rows of which a median distance is taken
 
 

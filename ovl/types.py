@@ -161,8 +161,8 @@ class Critic(NamedTuple):
       computed from; None where there is none.
     normalised: the constant is meant to be 0, so that the mean log-ratio should agree
       with the Donsker-Varadhan bound.
-    refresh: `(params, view, key) -> params` what moves after an update besides the
-      gradient (a moving average), or None.
+    refresh: `(params, view, key) -> params` what moves with every update besides the
+      gradient (a moving average), or None; given the parameters before it.
   """
 
   init: Callable[[PRNGKeyArray, View], Params]

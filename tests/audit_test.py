@@ -219,3 +219,57 @@ def test_gate_counts_only_what_surely_leaks():
 
   rows = [row("leaks", 0.2), row("overlearned", 0.05), row("no evidence", 0.9)]
   assert ovl.Audit(rows, {}).failures(0.1) == rows[:1]
+
+
+# ---- certificates, releases, critics that predict nothing ----------------------------
+
+
+@pytest.fixture(scope="module")
+def given():
+  gen = np.random.default_rng(0)
+  s = gen.integers(0, 2, 900)
+  z = gen.normal(size=(900, 6))
+  z[:, 0] += 3 * s
+  return z, s, gen.integers(0, 2, 900)
+
+
+def test_nats_come_with_a_certified_lower_bound_and_with_scores(given):
+  z, s, coin = given
+  result = ovl.audit({"z": z}, {"s": s, "coin": coin}, critics=("linear", "ross", "hsic"))
+  rows = [r for r in result.rows if r.subject == "trained" and r.seed is None]
+  one = {
+    (r.attribute, r.metric, r.method) if r.method in ("ross", "hsic") else
+    (r.attribute, r.metric): r
+    for r in rows
+  }  # fmt: skip
+  sure, guess = one["s", "certified_low"], one["s", "information"]
+  assert 0.2 < sure.value < guess.value
+  assert sure.bound == "lower"
+  assert sure.high == pytest.approx(np.log(2))
+  assert one["coin", "certified_low"].value == 0.0
+  assert one["s", "information", "ross"].value == pytest.approx(guess.value, abs=0.12)
+  assert one["s", "hsic", "hsic"].low > one["coin", "hsic", "hsic"].high
+  assert one["coin", "hsic", "hsic"].low <= 0.002
+
+
+def test_a_release_is_bracketed(given):
+  z, s, _ = given
+  noise = {"name": "gaussian", "clip": 2.0, "sigma": 1.5}
+  result = ovl.audit({"z": z}, {"s": s}, critics=("linear",), release=noise)
+  one = {r.metric: r for r in result.rows if r.subject == "trained" and r.seed is None}
+  bound = ovl.load("releases", **noise).bound(2, 6)
+  assert one["certified_high"].value == pytest.approx(bound)
+  assert one["certified_low"].value <= one["information"].value < bound < np.log(2)
+  clear = ovl.audit({"z": z}, {"s": s}, critics=("linear",))
+  there = next(r for r in clear.rows if r.metric == "information" and r.seed is None)
+  assert there.value > one["information"].value + 0.1
+
+
+@pytest.mark.parametrize(
+  ("critics", "said"),
+  [("club", "penalty"), (("ross",), "none predicts"), ("cca", "none predicts")],
+)
+def test_critics_that_cannot_judge_are_refused(given, critics, said):
+  z, s, _ = given
+  with pytest.raises(BadInput, match=said):
+    ovl.audit({"z": z}, {"s": s, "size": z[:, 1]}, critics=critics)

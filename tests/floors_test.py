@@ -9,7 +9,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 # room -> floor. A room is a file of ovl/ or a folder of it; inside a folder files may
 # import one another, unless they are methods.
 FLOORS = {
-  **dict.fromkeys(["types", "rng", "stats", "bounds", "nn", "kernels", "columns", "split"], 0),
+  **dict.fromkeys(
+    ["types", "rng", "stats", "bounds", "nn", "kernels", "columns", "split"], 0
+  ),
   **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays"], 1),
   **dict.fromkeys(["datasets", "models", "critics", "releases"], 2),
   **dict.fromkeys(["taps", "grid", "judge", "step", "report"], 3),

@@ -1,4 +1,4 @@
-"""`ovl.mutual_information`, `ovl.certify`, `ovl mi`: what a person gets, and at what error."""
+"""`ovl.mutual_information`, `ovl.certify`, `ovl mi`: what one gets, and at what error."""
 
 import numpy as np
 import pytest
@@ -136,6 +136,43 @@ def test_groups_are_the_unit():
   assert grouped.flag != "reliable"
   rows = ovl.mutual_information(x, s, "mlp", seeds=1)
   assert rows.certified_low > 0.05  # what a person sees who forgets the groups
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("width", "draws", "method"), [(512, 200, "linear"), (16, 60, "auto")]
+)
+def test_independence_at_length(width, draws, method):
+  """False positives at most 6 % (its upper 99 % bound), mean |estimate| below .01."""
+  rejected, values = 0, []
+  for seed in range(draws):
+    gen = np.random.default_rng(seed)
+    x, s = gen.normal(size=(2000, width)), gen.integers(0, 4, 2000)
+    one = ovl.mutual_information(x, s, method, seeds=1, seed=seed)
+    rejected += one.p <= 0.05
+    values.append(abs(one.nats))
+  assert rejected <= scipy_stats.binom.ppf(0.99, draws, 0.06)
+  assert np.mean(values) <= 0.01
+
+
+FIVE = ("1v1-additive-0.75", "multinormal-sparse-5-5-2-2.0", "student-identity-3-3-2",
+        "multinormal-dense-3-3-0.5", "swissroll_x-normal_cdf-1v1-normal-0.75")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", FIVE)
+def test_auto_takes_copies_of_five_tasks_as_the_same(task):
+  sample = load("datasets", "known_mi", task=task, n=6000)
+  x, y, gen = sample.x, sample.attributes["y"].values, np.random.default_rng(0)
+  plain = ovl.mutual_information(x, y, seeds=1)
+  turn = (
+    scipy_stats.ortho_group.rvs(x.shape[1], random_state=2) if x.shape[1] > 1 else [[-1]]
+  )
+  order = gen.permutation(len(x))
+  scale = np.exp(gen.normal(size=x.shape[1]) * 3)
+  for u, v in ((x[order], y[order]), (x * scale, y), (x @ turn, y)):
+    copy = ovl.mutual_information(u, v, seeds=1)
+    assert plain.low - 0.01 <= copy.nats <= plain.high + 0.01
 
 
 # ---- certificates --------------------------------------------------------------------

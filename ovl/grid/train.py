@@ -52,8 +52,8 @@ def train(
     probe: the rows it learns from.
     stop: the rows that say when to stop.
     key: of the order and of the loss.
-    size: train on the first so many rows that `mask_N` keeps; a pass takes as many steps
-      as ever. None: all rows.
+    size: draw from the first so many rows that `mask_N` keeps, as many steps a pass as
+      ever. None: passes over all rows.
 
   Returns:
     The parameters, and whether training ended before its limit.
@@ -77,20 +77,23 @@ def train(
     key_now = rng.at(key_loss, now)
     grads = jax.grad(critic.loss)(params, view, key_now)
     updates, opt = tx.update(grads, opt, params)
-    params = optax.apply_updates(params, updates)
-    if critic.refresh is not None:
+    if critic.refresh is not None:  # before the update: it shares the loss's forward pass
       params = critic.refresh(params, view, key_now)
+    params = optax.apply_updates(params, updates)
     if schedule.average:
       smooth = optax.incremental_update(params, smooth, 1 - schedule.average)
     return (params, opt, smooth), None
 
+  allowed = None
+  if size is not None:  # drawn with replacement: no sort in every pass
+    kept_N = (probe.mask_N > 0) & (jnp.cumsum(probe.mask_N) <= size)
+    allowed_N, allowed = jnp.argsort(~kept_N), jnp.maximum(kept_N.sum(), 1)
+
   def order(epoch: Array) -> Array:
     key_now = rng.at(key_order, epoch)
-    if size is None:
+    if allowed is None:
       return jax.random.permutation(key_now, N)[: steps * batch]
-    left_N = probe.mask_N * (jnp.cumsum(probe.mask_N) <= size) == 0
-    order_N = jnp.argsort(jax.random.uniform(key_now, (N,)) + 2 * left_N)
-    return order_N[jnp.arange(steps * batch) % jnp.maximum((~left_N).sum(), 1)]
+    return allowed_N[jax.random.randint(key_now, (steps * batch,), 0, allowed)]
 
   def one_pass(carry: tuple) -> tuple:
     epoch, params, opt, smooth, best, best_loss, stale = carry
