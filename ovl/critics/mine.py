@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl.critics._ratio import donsker_varadhan, ratio
+from ovl.critics._ratio import Ratios, donsker_varadhan, ratio
 from ovl.types import Critic, Kind, Params, Score, View
 
 
@@ -36,7 +39,7 @@ def critic(
     Belghazi et al. (2018), https://arxiv.org/abs/1801.04062, eq. 12 and sec. 3.2.
   """
 
-  def partition(r):  # type: ignore[no-untyped-def]
+  def partition(r: Ratios) -> Array:
     return r.log_mean(r.log_partition())
 
   plain = ratio(
@@ -59,14 +62,15 @@ def critic(
     kept = jnp.log(decay) + log_m
     return net, jnp.logaddexp(kept, jnp.log1p(-decay) + now)
 
-  def on_net(fun):  # type: ignore[no-untyped-def]
-    return None if fun is None else lambda params, *rest: fun(params[0], *rest)
+  def on_net(fun: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda params, *rest: fun(params[0], *rest)
 
+  score = plain.score and Score(on_net(plain.score.sides), on_net(plain.score.join))
   return plain._replace(
     init=lambda key, view: (plain.init(key, view), jnp.float32(0)),
     loss=loss,
     value=on_net(plain.value),
-    logits=on_net(plain.logits),
-    score=None if plain.score is None else Score(*map(on_net, plain.score)),
+    logits=None if plain.logits is None else on_net(plain.logits),
+    score=score,
     refresh=refresh,
   )
