@@ -7,7 +7,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from ovl import grid, load, mesh, rng
-from ovl.audit import _program, from_config, make_settings
+from ovl.audit import from_config, make_settings
+from ovl.audit.api import _program
 from ovl.judge import cells
 from ovl.types import Lane
 

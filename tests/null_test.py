@@ -11,7 +11,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from ovl import audit, fit
-from ovl.audit import from_config, judged, make_settings
+from ovl.audit import from_config, make_settings
+from ovl.audit.api import judged
 from ovl.judge import verdict
 
 LEAKING = {verdict.OVERLEARNED, verdict.PASSED, verdict.LEAKS}
