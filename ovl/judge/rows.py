@@ -187,7 +187,8 @@ def of_score(
     subject=lane.subject, layer=lane.layer, layer_index=lane.depth,
     width=lane.z_SND.shape[-1], attribute=column.name, method=name,
     classes=len(column.labels) or None, level=level, bound=critic.bound or "",
-    metric="information" if critic.unit == "nats" else name, unit=critic.unit or "",
+    metric="information" if critic.unit == "nats" else name,
+    unit=critic.unit or "score", setting=json.dumps({"critic": name}),
     n_eval=int(column.mask_SN[:, test].sum(1).min()), chance=0.0,
   )  # fmt: skip
   values_S, blocks_SB = found_SB[:, 0], found_SB[:, 1:]

@@ -55,6 +55,7 @@ def render(found: Found, meta: Mapping[str, Any], pictures: Mapping[str, Picture
     task_label=task,
     task_accuracy=found.totals.get(("trained", "", "", "task_accuracy")),
     twins=any(cell.excess for cell in found.cells),
+    certified=any(cell.low for cell in found.cells),
     level=round(100 * (meta.get("level") or 0.95)),
   )
 

@@ -31,11 +31,17 @@ class Cell(NamedTuple):
     share: the aggregate row of `share_beyond_task`; it carries p, verdict and flag.
     excess: the aggregate row of `excess_share`, where there are untrained twins.
     detectable: the row of `detectable_share`.
+    nats: the row of `information`, of the representation alone.
+    low: the row of `certified_low`; discrete attributes.
+    high: the row of `certified_high`, of a noised release.
   """
 
   share: Row
   excess: Row | None
   detectable: Row | None
+  nats: Row | None = None
+  low: Row | None = None
+  high: Row | None = None
 
   @property
   def verdict(self) -> str:
@@ -51,6 +57,15 @@ class Cell(NamedTuple):
   def note(self) -> str:
     """ "reduced" where training surely took some away."""
     return "reduced" if self.excess and "reduced" in self.excess.verdict else ""
+
+  @property
+  def bracket(self) -> str:
+    """What is certain of I(Z;S), nats: "0.21 or more", "0.21 to 0.50"."""
+    if self.low is None:
+      return ""
+    if self.high is None:
+      return f"{number(self.low.value)} or more"
+    return f"{number(self.low.value)} to {number(self.high.value)}"
 
 
 class Found(NamedTuple):
@@ -99,7 +114,7 @@ def read(rows: Iterable[Row]) -> Found:
   totals: dict[Key, Row] = {}
   models: dict[Key, list[Row]] = {}
   for row in rows:
-    if row.kind != "audit" or row.setting:  # a setting: recall of one class
+    if row.kind != "audit" or row.setting:  # recall of one class, a score
       continue
     row = _finite(row)
     key = (row.subject, row.attribute, row.layer, row.metric)
@@ -110,9 +125,12 @@ def read(rows: Iterable[Row]) -> Found:
   cells = []
   for (subject, attribute, layer, metric), row in totals.items():
     if (subject, metric) == ("trained", "share_beyond_task"):
-      excess = totals.get(("trained", attribute, layer, "excess_share"))
-      detectable = totals.get(("trained", attribute, layer, "detectable_share"))
-      cells.append(Cell(row, excess, detectable))
+      names = ("excess_share", "detectable_share", "information", "certified_low")
+      beside = [
+        totals.get(("trained", attribute, layer, name))
+        for name in (*names, "certified_high")
+      ]
+      cells.append(Cell(row, *beside))
   first: dict[str, int] = {}
   for cell in cells:
     first.setdefault(cell.share.attribute, len(first))
