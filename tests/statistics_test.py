@@ -387,7 +387,8 @@ def test_plugin_of_a_copy_is_the_entropy():
   ),
 )
 def test_independent_draws_give_zero_in_the_mean_and_dependent_ones_do_not(name, kind):
-  fun = lanes(build(name, kind))
+  more = {"slices": 16} if name == "sliced" else {}
+  fun = lanes(build(name, kind, **more))
   null, found = fun(draws(kind, dependent=False)), fun(draws(kind))
   error = null.std() / np.sqrt(20)
   assert abs(null.mean()) < 3 * error

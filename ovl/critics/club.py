@@ -44,6 +44,9 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,)) -> Cri
   def weighted(x_N: Array, view: View) -> Array:
     return (x_N.T * view.mask_N).T.sum(0) / jnp.maximum(view.mask_N.sum(), 1)
 
+  def there(view: View) -> Array:
+    return view.classes_K if view.s_N.ndim == 2 else jnp.ones(1, bool)
+
   def normal(params: Params, view: View) -> tuple[Array, Array]:
     mean_NM, log_scale_NM = jnp.split(nn.mlp_apply(params, view.z_ND), 2, axis=1)
     return mean_NM, jnp.clip(log_scale_NM, -5.0, 3.0)
@@ -54,7 +57,7 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,)) -> Cri
       return nn.cross_entropy(logits(params, view), view, "discrete")
     mean_NM, log_scale_NM = normal(params, view)
     error_NM = (columns(view) - mean_NM) * jnp.exp(-log_scale_NM)
-    return weighted((0.5 * error_NM**2 + log_scale_NM).sum(1), view)
+    return weighted(((0.5 * error_NM**2 + log_scale_NM) * there(view)).sum(1), view)
 
   def value(params: Params, view: View, key: PRNGKeyArray) -> Array:
     del key
@@ -69,7 +72,8 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,)) -> Cri
     var_M = weighted(jnp.square(s_NM - m_M), view)
     joint_NM = jnp.square(s_NM - mean_NM)
     apart_NM = var_M + jnp.square(m_M - mean_NM)
-    return weighted((0.5 * (apart_NM - joint_NM) * jnp.exp(-2 * log_scale_NM)).sum(1), view)
+    gap_NM = 0.5 * (apart_NM - joint_NM) * jnp.exp(-2 * log_scale_NM)
+    return weighted((gap_NM * there(view)).sum(1), view)
 
   return Critic(
     init=init,
