@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from ovl import nn
+from ovl.critics._head import mlp
 from ovl.critics._statistic import columns, reads
 from ovl.types import Critic, Kind, Params, Score, View
 
@@ -90,8 +91,7 @@ def ratio_of(
   reads(name, attribute, KINDS)
   discrete = attribute == "discrete"
 
-  def logits(params: Params, view: View) -> Float[Array, "n k"]:
-    return nn.mask_logits(nn.mlp_apply(params, view.z_ND), view.classes_K)
+  init, logits = mlp(hidden)
 
   def wrap(net: Net, loss: Objective, value: Objective, bound: str | None) -> Critic:
     def ratios(params: Params, view: View) -> Ratios:
@@ -123,7 +123,8 @@ def ratio_of(
       normalised=loss is jensen_shannon,  # its optimum has no free constant
     )
 
-  return (_classes(hidden) if discrete else _pairs(hidden)), wrap
+  net = _pairs(hidden)
+  return (net._replace(init=init) if discrete else net), wrap
 
 
 def of_logits(logits_NK: Array, view: View) -> Ratios:
@@ -148,16 +149,6 @@ class Net(NamedTuple):
   init: Callable[[PRNGKeyArray, View], Params]
   sides: Callable[[Params, View], tuple[Array, Array]]
   join: Callable[[Params, Array, Array], Array]
-
-
-def _classes(hidden: tuple[int, ...]) -> Net:
-  def init(key: PRNGKeyArray, view: View) -> Params:
-    return nn.mlp_init(key, view.features_D, (*hidden, view.classes_K.shape[0]))
-
-  def none(*_: object) -> Array:
-    raise NotImplementedError  # discrete critics answer by their logits
-
-  return Net(init, none, none)  # type: ignore[arg-type]
 
 
 def _pairs(hidden: tuple[int, ...]) -> Net:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from ovl import nn
+from ovl.critics._head import head, mlp
 from ovl.critics._statistic import reads
 from ovl.types import Critic, Kind, Params, View
 
@@ -46,30 +47,11 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (256, 128)) -
   """
   reads("fano", attribute, ("discrete",))
 
-  def init(key: PRNGKeyArray, view: View) -> Params:
-    return nn.mlp_init(key, view.features_D, (*hidden, view.classes_K.shape[0]))
+  init, logits = mlp(hidden)
 
-  def logits(params: Params, view: View) -> Float[Array, "n k"]:
-    return nn.mask_logits(nn.mlp_apply(params, view.z_ND), view.classes_K)
-
-  def loss(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    del key
-    return nn.cross_entropy(logits(params, view), view, attribute)
-
-  def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    del key
+  def value(params: Params, view: View) -> Float[Array, ""]:
     wrong_N = logits(params, view).argmax(1) != view.s_N
     error = (wrong_N * view.mask_N).sum() / jnp.maximum(view.mask_N.sum(), 1.0)
     return fano(error, nn.entropy(view, attribute), view.classes_K.sum())
 
-  return Critic(
-    init=init,
-    loss=loss,
-    value=value,
-    logits=logits,
-    fit=None,
-    uses=frozenset({"audit"}),
-    unit="nats",
-    bound="lower",
-    attribute=attribute,
-  )
+  return head(attribute, init, logits, value, uses=("audit",))

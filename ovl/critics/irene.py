@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from ovl import nn
+from ovl.critics._head import head, mlp
 from ovl.critics._statistic import columns, reads
 from ovl.types import Critic, Kind, Params, View
 
@@ -31,18 +31,9 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = ()) -> Critic
   """
   reads("irene", attribute, ("discrete",))
 
-  def init(key: PRNGKeyArray, view: View) -> Params:
-    return nn.mlp_init(key, view.features_D, (*hidden, view.classes_K.shape[0]))
+  init, logits = mlp(hidden)
 
-  def logits(params: Params, view: View) -> Float[Array, "n k"]:
-    return nn.mask_logits(nn.mlp_apply(params, view.z_ND), view.classes_K)
-
-  def loss(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    del key
-    return nn.cross_entropy(logits(params, view), view, "discrete")
-
-  def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    del key
+  def value(params: Params, view: View) -> Float[Array, ""]:
     q_NK = jax.nn.softmax(logits(params, view)) * view.mask_N[:, None]
     p_KK = q_NK.T @ columns(view) / jnp.maximum(view.mask_N.sum(), 1)
 
@@ -51,14 +42,4 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = ()) -> Critic
 
     return minus_entropy(p_KK) - minus_entropy(p_KK.sum(0)) - minus_entropy(p_KK.sum(1))
 
-  return Critic(
-    init=init,
-    loss=loss,
-    value=value,
-    logits=logits,
-    fit=None,
-    uses=frozenset({"monitor", "penalty"}),
-    unit="nats",
-    bound=None,
-    attribute=attribute,
-  )
+  return head(attribute, init, logits, value, uses=("monitor", "penalty"), bound=None)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl import nn
+from ovl.critics._head import head
 from ovl.critics._statistic import reads
 from ovl.types import Critic, Kind, Params, View
 
@@ -39,21 +40,4 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,)) -> Cri
     out_NK = view.z_ND @ params["line"] + square_ND @ params["square"]
     return nn.mask_logits(out_NK + nn.mlp_apply(params["net"], view.z_ND), view.classes_K)
 
-  def loss(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    del key
-    return nn.cross_entropy(logits(params, view), view, attribute)
-
-  def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    return nn.entropy(view, attribute) - loss(params, view, key)
-
-  return Critic(
-    init=init,
-    loss=loss,
-    value=value,
-    logits=logits,
-    fit=None,
-    uses=frozenset({"monitor", "audit"}),
-    unit="nats",
-    bound="lower",
-    attribute=attribute,
-  )
+  return head(attribute, init, logits)

@@ -188,7 +188,7 @@ def selfcheck(
     progress(share, of)
     try:
       found = mutual_information(x_ND, y, method, **given)
-    except Exception as error:
+    except Exception as error:  # a critic of anybody: what it raised is in the table
       said = str(error).partition("\n")[0]
       return _Reading(error=f"raised {type(error).__name__}: {said}")
     return _Reading(found.nats, found.low, found.high, found.p)
