@@ -19,6 +19,8 @@ KINDS = {
   "datasets": "dataset",
   "models": "model",
   "critics": "critic",
+  "mitigations": "mitigation",
+  "erasers": "eraser",
   "releases": "release",
 }
 
@@ -85,12 +87,12 @@ def load(kind: str, name: str, **settings: Any) -> Any:
   found again.
 
   Args:
-    kind: "datasets", "models", "critics" or "releases".
+    kind: a folder of methods, one of `KINDS`.
     name: a file of `ovl/<kind>/`, a dotted module, or a path that ends in ".py".
     **settings: the factory's own keyword arguments (hashable; lists become tuples).
 
   Returns:
-    What the factory returns: a `Dataset`, `Model`, `Critic` or release.
+    What the factory returns: a `Dataset`, `Model`, `Critic`, ...
 
   Raises:
     BadInput: unknown kind, name or setting; the message names the nearest.

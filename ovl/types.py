@@ -84,6 +84,20 @@ class Dataset(NamedTuple):
   truth: Mapping[str, float] = MappingProxyType({})
 
 
+class Stage(NamedTuple):
+  """One layer of a network, so that it can be entered, left or cut there.
+
+  Attributes:
+    name: of the tap it returns; the last two are "logits" and "softmax".
+    apply: `(params, state, h_B, *, key=None, train=False) -> (h_B, state)`, `params` and
+      `state` those of the whole network, of which it reads its own and returns the
+      state with its own part renewed.
+  """
+
+  name: str
+  apply: Callable[..., tuple[Array, Params]]
+
+
 class Model(NamedTuple):
   """A network as a pair of pure functions.
 
@@ -92,10 +106,13 @@ class Model(NamedTuple):
     apply: `(params, state, x_B, *, key=None, train=False) -> (logits_BC, taps, state)`;
       `taps` maps a name to an activation `[B, ..., channels]` after its non-linearity,
       in depth order.
+    stages: the same network layer by layer, one stage a tap, where it is a chain; ()
+      where it is not: then it cannot be cut into modules, nor edited inside.
   """
 
   init: Callable[..., tuple[Params, Params]]
   apply: Callable[..., tuple[Array, dict[str, Array], Params]]
+  stages: tuple[Stage, ...] = ()
 
 
 class View(NamedTuple):
@@ -113,6 +130,8 @@ class View(NamedTuple):
     features_D: which columns exist.
     classes_K: which outputs exist; of a vector which of its M columns (padded columns
       of `s_N` are 0).
+    task_N: the task label, int32 codes; inside a train step only.
+    input_ND: what the network was given, flattened; inside a train step only.
   """
 
   z_ND: Float[Array, "n d"]
@@ -120,6 +139,8 @@ class View(NamedTuple):
   mask_N: Float[Array, " n"]
   features_D: Bool[Array, " d"]
   classes_K: Bool[Array, " k"]
+  task_N: Int[Array, " n"] | None = None
+  input_ND: Float[Array, "n m"] | None = None
 
 
 class Score(NamedTuple):
@@ -163,6 +184,8 @@ class Critic(NamedTuple):
       with the Donsker-Varadhan bound.
     refresh: `(params, view, key) -> params` what moves with every update besides the
       gradient (a moving average), or None; given the parameters before it.
+    needs: what else its view must hold: of "task" and "input". Such a critic can only
+      penalise: outside a train step there is neither.
   """
 
   init: Callable[[PRNGKeyArray, View], Params]
@@ -177,22 +200,76 @@ class Critic(NamedTuple):
   score: Score | None = None
   normalised: bool = False
   refresh: Callable[[Params, View, PRNGKeyArray], Params] | None = None
+  needs: frozenset[str] = frozenset()
+
+
+class Mitigation(NamedTuple):
+  """A change of how the task is learnt, scaled by a swept number `weight`; 0: none.
+
+  Attributes:
+    init: `(rate_G) -> carried`: what it carries from step to step; `rate_G` is the share
+      of each group (task label x attribute) in the train part.
+    inputs: `(x_B, weight, key) -> x_B` or None.
+    weigh: `(carried, loss_B, group_B, rate_G, weight) -> (weight_B, carried)` of the
+      examples' losses (group -1 where the attribute is unknown: weight 1), or None.
+    penalty: `(params, weight) -> scalar` added to the loss, or None.
+  """
+
+  init: Callable[[Array], Params] = lambda rate_G: ()
+  inputs: Callable[[Array, Array, PRNGKeyArray], Array] | None = None
+  weigh: Callable[[Params, Array, Array, Array, Array], tuple[Array, Params]] | None = None
+  penalty: Callable[[Params, Array], Array] | None = None
+
+
+class Erasure(NamedTuple):
+  """A fitted eraser.
+
+  Attributes:
+    arrays: what it is made of; a pytree of arrays.
+    apply: `(arrays, z_ND, s_NK) -> z_ND`, pure; `s_NK` is None unless `oracle`.
+    oracle: it needs the attribute of the rows it is applied to.
+    dropped: directions that carry the concept below its tolerance, and stay.
+  """
+
+  arrays: Params
+  apply: Callable[..., Array]
+  oracle: bool = False
+  dropped: int = 0
+
+
+class Eraser(NamedTuple):
+  """A way to remove a concept from given rows, after training.
+
+  Attributes:
+    statistics: `(z_ND, s_NM, mask_N) -> statistics`, additive over rows (`merge` of them
+      is that of the rows together), or None where it needs the rows themselves.
+    merge: `(statistics, statistics) -> statistics`, or None.
+    fit: `(statistics or (z_ND, s_NM, mask_N), key) -> Erasure`.
+    attribute: the kinds of attributes it takes.
+  """
+
+  statistics: Callable[[Array, Array, Array], Params] | None
+  merge: Callable[[Params, Params], Params] | None
+  fit: Callable[..., Erasure]
+  attribute: tuple[Kind, ...] = ("discrete",)
 
 
 class Lane(NamedTuple):
   """One tap of all models; rows are `probe | stop | test`.
 
   Attributes:
-    subject: "trained", "untrained", "raw" or "permuted".
+    subject: "trained", "untrained", "raw", "permuted", or a penalty or eraser.
     layer: the tap.
     depth: its place in the network, 0 first.
     z_SND: activations.
+    setting: compact JSON of what was swept, where something was.
   """
 
   subject: str
   layer: str
   depth: int
   z_SND: np.ndarray
+  setting: str = ""
 
 
 class Found(NamedTuple):

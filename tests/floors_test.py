@@ -13,12 +13,14 @@ FLOORS = {
     ["types", "rng", "stats", "bounds", "nn", "kernels", "columns", "split"], 0
   ),
   **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays"], 1),
-  **dict.fromkeys(["datasets", "models", "critics", "releases"], 2),
+  **dict.fromkeys(
+    ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
+  ),
   **dict.fromkeys(["taps", "grid", "judge", "step", "report"], 3),
-  **dict.fromkeys(["fit", "audit", "mi", "bench"], 4),
+  **dict.fromkeys(["fit", "audit", "mi", "bench", "erase", "unlearn"], 4),
   "cli": 5,
 }
-METHODS = {"datasets", "models", "critics", "releases"}
+METHODS = {"datasets", "models", "critics", "mitigations", "erasers", "releases"}
 ENTRY = {"fit", "mi"}  # programs that other programs are made of
 FLAX_ONLY_IN = "models"
 
