@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -27,27 +29,6 @@ class _Conv(nn.Module):
     return _block(x_BHWC, w_HWIO, bias_O)
 
 
-class _Cnn(nn.Module):
-  channels: tuple[int, ...]
-  hidden: tuple[int, ...]
-  classes: int
-
-  @nn.compact
-  def __call__(self, x_B: Float[Array, "b ..."]) -> dict[str, Array]:
-    x_BHWC = x_B[..., None] if x_B.ndim == 3 else x_B
-    least = 2 ** len(self.channels)
-    if x_BHWC.ndim != 4 or min(x_BHWC.shape[1:3]) < least:
-      raise BadInput(
-        f"x has shape {x_B.shape}: a cnn with {len(self.channels)} convolutions needs "
-        f"[B, H, W] or [B, H, W, channels] with H and W at least {least}"
-      )
-    taps: dict[str, Array] = {}
-    for i, features in enumerate(self.channels, 1):
-      x_BHWC = taps[f"conv{i}"] = _Conv(features, name=f"conv{i}")(x_BHWC)
-    x_BD = x_BHWC.reshape(x_BHWC.shape[0], -1)
-    return taps | _linen.dense(x_BD, self.hidden, self.classes)
-
-
 def model(
   classes: int = 2,
   channels: tuple[int, ...] = (16, 32),
@@ -65,4 +46,19 @@ def model(
     channels[0]], conv2, ..., fc1 [B, hidden[0]], ..., logits [B, C], softmax [B, C]`,
     the convolutions' after ReLU and pooling.
   """
-  return _linen.stateless(_Cnn(tuple(channels), tuple(hidden), classes))
+
+  def images(x_B: Float[Array, "b ..."]) -> Float[Array, "b h w c"]:
+    x_BHWC = x_B[..., None] if x_B.ndim == 3 else x_B
+    least = 2 ** len(channels)
+    if x_BHWC.ndim != 4 or min(x_BHWC.shape[1:3]) < least:
+      raise BadInput(
+        f"x has shape {x_B.shape}: a cnn with {len(channels)} convolutions needs "
+        f"[B, H, W] or [B, H, W, channels] with H and W at least {least}"
+      )
+    return x_BHWC
+
+  def make(features: int) -> Callable[..., nn.Module]:
+    return lambda name=None: _Conv(features, name=name)
+
+  convolutions = [_linen.Layer(f"conv{i}", make(c)) for i, c in enumerate(channels, 1)]
+  return _linen.chain([*convolutions, *_linen.dense(hidden, classes)], images)
