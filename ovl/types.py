@@ -222,36 +222,58 @@ class Mitigation(NamedTuple):
 
 
 class Erasure(NamedTuple):
-  """A fitted eraser.
+  """A fitted eraser: arrays, and the pure function that uses them.
 
   Attributes:
-    arrays: what it is made of; a pytree of arrays.
-    apply: `(arrays, z_ND, s_NK) -> z_ND`, pure; `s_NK` is None unless `oracle`.
+    arrays: name -> array; `mean_D` `[D]` and `dropped`, a count, are always there.
+    apply: `(arrays, z_ND, s_NM=None) -> z_ND`; `s_NM` is read where `oracle`.
     oracle: it needs the attribute of the rows it is applied to.
-    dropped: directions that carry the concept below its tolerance, and stay.
   """
 
-  arrays: Params
+  arrays: dict[str, Array]
   apply: Callable[..., Array]
   oracle: bool = False
-  dropped: int = 0
+
+  @property
+  def dropped(self) -> int:
+    """How many directions that carry the concept were left in, all models together."""
+    return int(np.sum(self.arrays["dropped"]))
 
 
 class Eraser(NamedTuple):
   """A way to remove a concept from given rows, after training.
 
+  `s_NM` has the columns of the concept: one-hot classes, a quantity, or several
+  attributes next to one another. All members are pure.
+
   Attributes:
-    statistics: `(z_ND, s_NM, mask_N) -> statistics`, additive over rows (`merge` of them
-      is that of the rows together), or None where it needs the rows themselves.
-    merge: `(statistics, statistics) -> statistics`, or None.
-    fit: `(statistics or (z_ND, s_NM, mask_N), key) -> Erasure`.
+    solve: `(statistics, key) -> arrays`, or `((z_ND, s_NM, mask_N), key) -> arrays` where
+      `statistics` is None.
+    apply: `(arrays, z_ND, s_NM=None) -> z_ND`.
+    statistics: `(z_ND, s_NM, mask_N) -> statistics`, or None where it needs the rows
+      themselves.
+    merge: `(statistics, statistics) -> statistics` those of the rows of both, or None.
     attribute: the kinds of attributes it takes.
+    oracle: `apply` needs `s_NM`.
+    several: it takes the columns of several attributes at once.
   """
 
-  statistics: Callable[[Array, Array, Array], Params] | None
-  merge: Callable[[Params, Params], Params] | None
-  fit: Callable[..., Erasure]
+  solve: Callable[[Params, PRNGKeyArray], dict[str, Array]]
+  apply: Callable[..., Array]
+  statistics: Callable[[Array, Array, Array], Params] | None = None
+  merge: Callable[[Params, Params], Params] | None = None
   attribute: tuple[Kind, ...] = ("discrete",)
+  oracle: bool = False
+  several: bool = True
+
+  def arrays(self, z_ND: Array, s_NM: Array, mask_N: Array, key: Any) -> dict[str, Array]:
+    """From rows to the arrays of an `Erasure`, in one step that `vmap` and `jit` take."""
+    rows = (z_ND, s_NM, mask_N)
+    return self.solve(rows if self.statistics is None else self.statistics(*rows), key)
+
+  def fit(self, z_ND: Array, s_NM: Array, mask_N: Array, key: Any) -> Erasure:
+    """A fitted eraser of the rows whose `mask_N` is 1."""
+    return Erasure(self.arrays(z_ND, s_NM, mask_N, key), self.apply, self.oracle)
 
 
 class Lane(NamedTuple):
@@ -287,12 +309,27 @@ class Found(NamedTuple):
 
 
 class TrainState(NamedTuple):
-  """What a training step carries. No key: randomness is `rng.at(stream, step)`."""
+  """What a training step carries. No key: randomness is `rng.at(stream, step)`.
+
+  Attributes:
+    step: how many were taken.
+    params: of the network.
+    state: of the network.
+    opt: of its optimiser.
+    critics: term -> tap -> parameters and optimiser state.
+    tasks: mitigation -> what it carries.
+    alive: False since a loss or gradient was not finite: nothing has moved since.
+    read: "term/tap" -> moving average of what the critic read.
+  """
 
   step: Int[Array, ""]
   params: Params
   state: Params
   opt: Params
+  critics: Params
+  tasks: Params
+  alive: Bool[Array, ""]
+  read: dict[str, Array]
 
 
 class Row(NamedTuple):

@@ -13,6 +13,7 @@ import optax
 import pytest
 
 from ovl import checkpoint, fit, load, mesh, rng, step
+from ovl.fit import train
 from ovl.types import BadInput, Model
 
 TINY = str(pathlib.Path(__file__).parent / "tiny.py")
@@ -50,8 +51,9 @@ def test_golden_numbers_of_one_step():
   y = jnp.array([0, 1, 0, 1, 1])
   model, tx = load("models", "mlp", classes=2, hidden=(4,)), optax.sgd(0.1)
   key = jax.random.key(0)
-  state = step.init(model, tx, key, x)
-  state, metrics = step.make_step(model, tx)(state, x, y, key)
+  batch = step.Batch(x, y)
+  state = step.init(model, tx, key, batch)
+  state, metrics = step.make_step(model, tx)(state, batch, {}, key)
   total = sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(state.params))
   said = (
     "one train step moved: if initialisation, loss or optimiser were meant to change, put "
@@ -144,14 +146,16 @@ def lowered(seeds=2):
   model = load("models", "mlp", classes=2, hidden=(8,))
   settings = fit.Settings(epochs=4, batch_size=16)
   devices = mesh.make(seeds)
-  init, program, shuffle = fit._programs(model, settings, 4, devices)
+  init, program, shuffle = train._programs(model, settings, 4, devices, step.Plan(steps=16))
   key = rng.per_seed(0, seeds)
-  state = jax.eval_shape(init, key, jax.ShapeDtypeStruct((2, 8), jnp.float32))
+  shape = jax.ShapeDtypeStruct
+  few = step.Batch(shape((2, 8), jnp.float32), shape((2,), jnp.int32))
+  state = jax.eval_shape(init, key, few)
   rows = jax.ShapeDtypeStruct((seeds, 64), jnp.int32)
   order = jax.eval_shape(shuffle, key, rows, jax.ShapeDtypeStruct((), jnp.int32))
   x = jax.ShapeDtypeStruct((96, 8), jnp.float32)
   y = jax.ShapeDtypeStruct((96,), jnp.int32)
-  return program.lower(state, x, y, order, key)
+  return program(frozenset()).lower(state, step.Batch(x, y), order, {}, key)
 
 
 def test_the_step_is_one_executable_without_host_callbacks():
@@ -167,8 +171,8 @@ def test_the_step_compiles_once_for_all_steps():
   model = load("models", "mlp", classes=2, hidden=(7,))
   fitted(model=model)
   settings = fit.Settings(epochs=4, batch_size=16, save_every=2)
-  _, program, _ = fit._programs(model, settings, 4, mesh.make(2))
-  assert program._cache_size() == 1
+  _, program, _ = train._programs(model, settings, 4, mesh.make(2), step.Plan(steps=16))
+  assert program(frozenset())._cache_size() == 1
 
 
 class LinenNet(flax.linen.Module):
@@ -250,9 +254,10 @@ from ovl import step
 tx = optax.sgd(1.0)
 def one_step(m):
   key = mesh.put(rng.per_seed(0, 8), m, "seed")
-  state = jax.vmap(lambda k: step.init(model, tx, k, jnp.asarray(x[:2])))(key)
-  batch = mesh.put((x[rows[:, :16]], y[rows[:, :16]]), m, "seed", "data")
-  return jax.jit(jax.vmap(step.make_step(model, tx)))(state, *batch, key), state
+  few = step.Batch(jnp.asarray(x[:2]), jnp.asarray(y[:2]))
+  state = jax.vmap(lambda k: step.init(model, tx, k, few))(key)
+  batch = step.Batch(*mesh.put((x[rows[:, :16]], y[rows[:, :16]]), m, "seed", "data"))
+  return jax.jit(jax.vmap(step.make_step(model, tx)))(state, batch, {}, key), state
 for m in (many, mesh.make(2)):
   (s1, m1), s0 = one_step(m)
   (r1, n1), r0 = one_step(one)

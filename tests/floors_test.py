@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # import one another, unless they are methods.
 FLOORS = {
   **dict.fromkeys(
-    ["types", "rng", "stats", "bounds", "nn", "kernels", "columns", "split"], 0
+    ["types", "rng", "stats", "bounds", "nn", "kernels", "columns", "split", "pooling"], 0
   ),
   **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays"], 1),
   **dict.fromkeys(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ovl import load, mesh, rng, taps
+from ovl import load, mesh, rng, pooling, taps
 from ovl.types import BadInput, Model
 
 GEN = np.random.default_rng(0)
@@ -13,14 +13,14 @@ GEN = np.random.default_rng(0)
 
 def test_flat_and_narrow_is_left_alone():
   z = GEN.normal(size=(5, 12)).astype(np.float32)
-  np.testing.assert_array_equal(taps.reduce("t", jnp.asarray(z), 512), z)
+  np.testing.assert_array_equal(pooling.reduce("t", jnp.asarray(z), 512), z)
 
 
 @pytest.mark.parametrize("shape", [(14, 14, 16), (7, 5, 9), (30, 4), (3, 3, 3, 2)])
 def test_inner_axes_are_averaged_by_the_finest_window_that_fits(shape):
   z = GEN.normal(size=(2, *shape)).astype(np.float32)
-  width = taps.reduced_width(shape, 64)
-  out = np.asarray(taps.reduce("t", jnp.asarray(z), 64))
+  width = pooling.reduced_width(shape, 64)
+  out = np.asarray(pooling.reduce("t", jnp.asarray(z), 64))
   assert out.shape == (2, width)
   assert width <= 64
   # The naive twin: means of the blocks, short at the far edge.
@@ -37,7 +37,7 @@ def test_inner_axes_are_averaged_by_the_finest_window_that_fits(shape):
 
 def test_what_is_still_too_wide_is_projected_alike_for_equal_names():
   z = jnp.asarray(GEN.normal(size=(200, 3000)), jnp.float32)
-  one, two, other = (taps.reduce(n, z, 128) for n in ("fc", "fc", "fc2"))
+  one, two, other = (pooling.reduce(n, z, 128) for n in ("fc", "fc", "fc2"))
   assert one.shape == (200, 128)
   np.testing.assert_array_equal(one, two)
   assert not np.allclose(one, other)
@@ -61,7 +61,7 @@ def test_streamed_taps_equal_one_pass():
     logits, named, _ = model.apply(*one, jnp.asarray(x[rows[s]]))
     np.testing.assert_array_equal(code[s], logits.argmax(1))
     for name, z in named.items():
-      twin = taps.reduce(name, z, 40)
+      twin = pooling.reduce(name, z, 40)
       np.testing.assert_allclose(found[name][s], twin, rtol=1e-4, atol=1e-5)
 
 
@@ -81,5 +81,5 @@ def test_memory_mapped_arrays_are_read_by_rows(tmp_path):
   mapped = np.load(tmp_path / "z.npy", mmap_mode="r")
   rows = GEN.permutation(300)[None, :123]
   out = taps.narrow("z", mapped, rows, 64, batch=50)
-  twin = taps.reduce("z", jnp.asarray(z[0, rows[0]], jnp.float32), 64)
+  twin = pooling.reduce("z", jnp.asarray(z[0, rows[0]], jnp.float32), 64)
   np.testing.assert_allclose(out[0], twin, rtol=1e-5, atol=1e-5)

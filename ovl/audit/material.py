@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ovl import fit, taps
+from ovl import fit, pooling, taps
 from ovl import split as splitting
 from ovl.arrays import Arrays
 from ovl.judge.cells import Frame, Material
@@ -122,7 +122,7 @@ def from_config(
   reduced = {
     name: [list(shape), width]
     for name, shape in taps.shapes(study.model, nets.params, nets.state, data.x).items()
-    if int(np.prod(shape)) > (width := taps.reduced_width(shape, settings.max_width))
+    if int(np.prod(shape)) > (width := pooling.reduced_width(shape, settings.max_width))
   }
   meta = {
     "title": f"{data.name}: what the network knows beyond its task",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import pathlib
-import zlib
 
 import numpy as np
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
 from ovl.columns import codes
+from ovl.datasets import _idx
 from ovl.types import Attribute, BadInput, Dataset
 
 GROUPS = ("census employee", "high-school student")
@@ -66,28 +65,13 @@ def dataset(data_dir: str | None = None, limit: int | None = None) -> Dataset:
 
 
 def _real(root: pathlib.Path) -> tuple[np.ndarray, ...]:
-  x, digit, table = (_idx(root, name) for name in (IMAGES, DIGITS, WRITERS))
+  wanted = (IMAGES, DIGITS, WRITERS)
+  x, digit, table = (_idx.read(root, name, wanted) for name in wanted)
   if len(x) != len(digit) or not np.array_equal(digit, table[:, 0]):
     raise BadInput(f"{root}: {WRITERS} does not belong to the images of {IMAGES}")
   series = table[:, 1]
   group = np.select([series == 4, series < 2], [1, 0], -1)
   return x[..., None] / np.float32(255), digit, group, table[:, 2]
-
-
-def _idx(root: pathlib.Path, name: str) -> np.ndarray:
-  """Reads one IDX file: two zeros, a type, the number of axes, the axes, the values."""
-  path = next((p for p in (root / f"{name}.gz", root / name) if p.is_file()), None)
-  if path is None:
-    wanted = "\n  ".join((IMAGES, DIGITS, WRITERS))
-    raise BadInput(f"dataset.data_dir={root} needs, gzipped or not\n  {wanted}")
-  try:
-    raw = path.read_bytes()
-    raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    kind, ndim = {8: ">u1", 12: ">i4"}[raw[2]], raw[3]
-    shape = np.frombuffer(raw, ">i4", ndim, offset=4)
-    return np.frombuffer(raw, kind, offset=4 + 4 * ndim).reshape(shape)
-  except (OSError, EOFError, zlib.error, LookupError, ValueError) as error:
-    raise BadInput(f"{path} is not a whole IDX file: {error}") from error
 
 
 def _made_up() -> tuple[np.ndarray, ...]:

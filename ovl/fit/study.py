@@ -1,0 +1,133 @@
+"""From a config: data, model, a split a seed, trained networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from ovl import mesh, rng
+from ovl import split as splitting
+from ovl.fit.train import NOTHING_ELSE, Aims, Nets, Report, Settings, fit, quiet
+from ovl.load import load, nearest
+from ovl.load import settings as settings_of
+from ovl.types import BadInput, Dataset, Model
+
+SECTIONS = ("seed", "seeds", "dataset", "model", "fit", "split", "audit", "unlearn")
+
+
+class Ground(NamedTuple):
+  """What a config's networks stand on.
+
+  Attributes:
+    dataset: the examples.
+    model: the network.
+    part: "train", "probe", "stop", "test" -> rows `[S, N]` of each seed's own split.
+    settings: how networks are trained.
+    seeds: the number of each network.
+    devices: the mesh.
+  """
+
+  dataset: Dataset
+  model: Model
+  part: dict[str, np.ndarray]
+  settings: Settings
+  seeds: list[int]
+  devices: Mesh
+
+  def train(
+    self,
+    directory: str | os.PathLike[str] | None = None,
+    report: Report = quiet,
+    aims: Aims = NOTHING_ELSE,
+    copies: int = 1,
+  ) -> Nets:
+    """One network a seed and copy, `[S * copies]`, the copies of a seed side by side.
+
+    Copies share initialisation, split and order: a sweep of weights, which
+    `aims.weights` holds for every network.
+    """
+    keys = jnp.repeat(rng.per_seed(self.seeds[0], len(self.seeds)), copies)
+    rows = np.repeat(self.part["train"], copies, 0)
+    x, y = self.dataset.x, self.dataset.y
+    devices = mesh.make(len(rows))
+    return fit(
+      self.model, x, y, rows, keys, self.settings, devices, directory, report, aims
+    )
+
+
+class Study(NamedTuple):
+  """Trained networks with the data they came from; see `Ground`."""
+
+  dataset: Dataset
+  model: Model
+  nets: Nets
+  part: dict[str, np.ndarray]
+  devices: Mesh
+
+
+def prepare(config: Mapping[str, Any]) -> Ground:
+  """Loads the data and the model of a config and splits per seed.
+
+  Args:
+    config: sections seed, seeds, dataset, model, fit, split (others are left alone).
+
+  Raises:
+    BadInput: an unknown section, name or setting; too few rows for the split.
+  """
+  for key in config:
+    if key not in SECTIONS:
+      raise BadInput(f"config.{key} is unknown: {nearest(key, list(SECTIONS))}")
+  data: Dataset = load("datasets", **config["dataset"])
+  model: Model = load("models", classes=len(data.labels), **config["model"])
+  seeds, seed = int(config["seeds"]), int(config["seed"])
+  if seeds < 1:
+    raise BadInput(f"config.seeds={seeds}: expected at least 1")
+  part = _parts(data, dict(config.get("split", splitting.SHARES)), seed, seeds)
+  settings = settings_of(Settings, config.get("fit", {}), "fit")
+  return Ground(
+    data, model, part, settings, list(range(seed, seed + seeds)), mesh.make(seeds)
+  )
+
+
+def study(
+  config: Mapping[str, Any],
+  directory: str | os.PathLike[str] | None = None,
+  report: Report = quiet,
+) -> Study:
+  """Trains all seeds of a config.
+
+  Args:
+    config: see `prepare`.
+    directory: of checkpoints, or None.
+    report: called along the way.
+
+  Raises:
+    BadInput: as `prepare`; a checkpoint that does not fit.
+  """
+  ground = prepare(config)
+  nets = ground.train(directory, report)
+  return Study(ground.dataset, ground.model, nets, ground.part, ground.devices)
+
+
+def _parts(
+  data: Dataset, shares: dict[str, float], seed: int, seeds: int
+) -> dict[str, np.ndarray]:
+  if set(shares) != set(splitting.SHARES):
+    raise BadInput(
+      f"config.split has {sorted(shares)}; expected {sorted(splitting.SHARES)}"
+    )
+  if data.split is not None:
+    fixed = {name: np.flatnonzero(data.split == name) for name in shares}
+    order = [np.random.default_rng([seed, s]) for s in range(seeds)]
+    return splitting.stack(
+      [{n: g.permutation(rows) for n, rows in fixed.items()} for g in order]
+    )
+  ordered = {name: shares[name] for name in splitting.SHARES}
+  return splitting.stack(
+    [splitting.split(data.y, data.groups, ordered, seed + s) for s in range(seeds)]
+  )
