@@ -24,6 +24,8 @@ from ovl.bench import run as run_bench
 from ovl.load import nearest
 from ovl.mi.table import table as mi_table
 from ovl.types import BadInput
+from ovl.unlearn import Unlearning
+from ovl.unlearn import run as run_unlearn
 
 
 class Verb(NamedTuple):
@@ -256,6 +258,25 @@ def bench(values: flags.FlagValues, paths: list[str], label: str) -> int:
   return 0
 
 
+def unlearn(values: flags.FlagValues, paths: list[str], label: str) -> int:
+  """`ovl unlearn`."""
+  del paths
+  config = values.config.to_dict()
+  directory = pathlib.Path(values.workdir or f"ovl-runs/unlearn-{label}")
+  if results.is_complete(directory):
+    results.claim(directory, config)
+    _say(f"{directory} is complete: nothing to do; report: {directory / 'report.html'}")
+    _say(Unlearning(results.read(directory), {}).table())
+    return 0
+  with _progress() as progress:
+    found, page = run_unlearn(config, directory, progress)
+  _say(found.table())
+  for sentence in found.meta["loud"]:
+    _say(f"note: {sentence}")
+  _say(f"report: {page}")
+  return 0
+
+
 VERBS = {
   "audit": Verb(
     "what does each layer know of each attribute, beyond the task? "
@@ -268,6 +289,11 @@ VERBS = {
         "exit 1 if any leaking cell's share beyond the task is surely above this",
       ),
     ),
+  ),
+  "unlearn": Verb(
+    "what is left of an attribute after penalties and erasers, and what that costs: "
+    "judged by fresh attackers",
+    unlearn, "colour", (0, ""), (_WORKDIR,),
   ),
   "mi": Verb(
     "mutual information of two arrays, in nats, with an interval and a flag",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -16,7 +17,7 @@ import pathlib
 import platform
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -121,6 +122,12 @@ def commit() -> str:
   except (OSError, subprocess.TimeoutExpired):
     return ""
   return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+  """Ten hexadecimal digits of the config: equal configs, equal runs."""
+  text = json.dumps(config, sort_keys=True, default=str)
+  return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def is_complete(path: pathlib.Path) -> bool:

@@ -17,11 +17,11 @@ FLOORS = {
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
   ),
   **dict.fromkeys(["taps", "grid", "judge", "step", "report"], 3),
-  **dict.fromkeys(["fit", "audit", "mi", "bench", "erase", "unlearn"], 4),
+  **dict.fromkeys(["fit", "probes", "audit", "mi", "bench", "erase", "unlearn"], 4),
   "cli": 5,
 }
 METHODS = {"datasets", "models", "critics", "mitigations", "erasers", "releases"}
-ENTRY = {"fit", "mi"}  # programs that other programs are made of
+ENTRY = {"fit", "probes", "mi", "erase"}  # programs that other programs are made of
 FLAX_ONLY_IN = "models"
 
 

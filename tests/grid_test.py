@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ovl import grid, load, mesh, rng
 from ovl.audit import from_config, make_settings
-from ovl.audit.api import _program
+from ovl.probes import _program
 from ovl.judge import cells
 from ovl.types import Lane
 

@@ -158,7 +158,7 @@ def apart(x):
 
 def gram(x, sigma=None):
   d = apart(x)
-  sigma = np.median(d[np.triu_indices(len(d), 1)]) if sigma is None else sigma
+  sigma = np.quantile(d[np.triu_indices(len(d), 1)], 0.5, method="lower") if sigma is None else sigma
   return np.exp(-(d**2) / (2 * sigma**2))
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ovl import grid, mesh, report, results, rng
+from ovl import grid, mesh, probes, report, results
 from ovl.arrays import arrays, read
 from ovl.audit.material import (
   Progress,
@@ -114,7 +114,7 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
   bare = {"critics": (critics,)} if isinstance(critics, str) else {}
   made = settings_of(Settings, dict(given) | bare, "audit")
   for name in made.critics:
-    _reads(name)
+    probes.reads(name, "audit.critics")
   return made
 
 
@@ -154,7 +154,6 @@ def run(
   return result, page
 
 
-_program = jax.jit(grid.run, static_argnames=("critic", "sizes", "schedule", "mesh"))
 _statistic = jax.jit(grid.statistic, static_argnames=("critic", "mesh"))
 
 
@@ -196,7 +195,7 @@ def judged(
   kinds: tuple[Kind, ...] = ("discrete", "continuous")
   for kind in kinds:
     if mine := [c for c in cols if c.kind == kind and not c.state]:
-      read, scored = _critics(settings, kind)
+      read, scored = probes.critics(settings.critics, kind, "audit.critics")
       measured += _probe(material, mine, read, settings, seed, progress, cache)
       scores += _scores(material, mine, scored, progress)
   progress(0.9, "permutation tests")
@@ -224,50 +223,6 @@ def _released(
   return material._replace(lanes=lanes), {"bound": release.bound}
 
 
-def _critics(settings: Settings, kind: Kind) -> tuple[dict[str, Critic], dict[str, Critic]]:
-  """Critics that predict, and those that are a number of the rows.
-
-  One that does not read this kind of attribute is left to the other kind.
-  """
-  read: dict[str, Critic] = {}
-  scored: dict[str, Critic] = {}
-  for name in settings.critics:
-    if kind not in _reads(name):
-      continue
-    critic = load("critics", name, attribute=kind)
-    if "audit" not in critic.uses:
-      raise BadInput(f"audit.critics: {name!r} is a penalty: no number to report")
-    if critic.logits is None and critic.score is not None:
-      raise BadInput(f"audit.critics: {name!r} predicts no attribute; it is for `ovl mi`")
-    (scored if critic.logits is None else read)[name] = critic
-  if not read:
-    raise BadInput(
-      f"audit.critics={settings.critics}: none predicts a {kind} attribute; add one such "
-      "as 'linear'"
-    )
-  return read, scored
-
-
-def _reads(name: str) -> list[Kind]:
-  """The kinds of attributes a critic reads.
-
-  Raises:
-    BadInput: no such critic, or it reads neither classes nor quantities.
-  """
-  found: list[Kind] = []
-  kinds: tuple[Kind, ...] = ("discrete", "continuous")
-  for kind in kinds:
-    try:
-      load("critics", name, attribute=kind)
-    except BadInput as error:
-      refused = error
-    else:
-      found.append(kind)
-  if not found:
-    raise BadInput(f"audit.critics: {refused}")
-  return found
-
-
 def _scores(
   material: Material, cols: list[Column], critics: dict[str, Critic], progress: Progress
 ) -> list[tuple[str, Critic, Lane, Column, np.ndarray]]:
@@ -278,7 +233,7 @@ def _scores(
     for lane in material.lanes:
       progress(0.9, f"{name}: {lane.subject} {lane.layer}")
       for c in cols:
-        labels = _labels([c])
+        labels = probes.labels([c])
         values_S = _statistic(
           critic,
           mesh.put(lane.z_SND[:, test], devices, "seed"),
@@ -302,25 +257,17 @@ def _probe(
 ) -> list[Scored]:
   """Every critic on every lane, for attributes of one kind; then the cells, scored."""
   frame, kind = material.frame, cols[0].kind
-  devices = mesh.make(frame.models)
-  key_S = rng.per_seed(seed, frame.models)
-  task_SNC = np.eye(frame.C, dtype=np.float32)[frame.y_SN]
-  schedule = settings_of(grid.Schedule, settings.schedule, "audit.schedule")
   calls = len(critics) + 1
 
   def ask(name: str, cols: list[Column], lanes: list[Lane], number: int) -> list[Found]:
     stage = f"{kind}-{name}" if number < len(critics) else f"{kind}-permuted"
-    if (found := grid.cache.load(cache, stage)) is None:
 
-      def said(share: float, text: str) -> None:
-        progress(0.9 * (number + share) / calls, f"{name} probe: {text}")
+    def said(share: float, text: str) -> None:
+      progress(0.9 * (number + share) / calls, f"{name} probe: {text}")
 
-      found = grid.sweep(
-        _program, critics[name], lanes, _labels(cols), task_SNC, key_S, frame.sizes,
-        schedule, devices, said,
-      )  # fmt: skip
-      grid.cache.save(cache, stage, found)
-    return found
+    return probes.ask(
+      critics[name], stage, cols, lanes, frame, settings.schedule, seed, said, cache
+    )
 
   found = {name: ask(name, cols, material.lanes, i) for i, name in enumerate(critics)}
   # The shuffled control is refit, so only by a critic that is cheap to fit.
@@ -339,14 +286,3 @@ def _probe(
     if c.beyond  # else shuffling within task classes leaves it as it is
     for lane, one in zip(lanes, again, strict=True)
   ]
-
-
-def _labels(cols: list[Column]) -> grid.Labels:
-  """Attributes of one kind, padded to the most classes."""
-  K = max(c.outputs for c in cols)
-  continuous = cols[0].kind == "continuous"
-  return grid.Labels(
-    np.stack([c.s_SN for c in cols], 1).astype(np.float32 if continuous else np.int32),
-    np.stack([c.mask_SN for c in cols], 1).astype(np.float32),
-    np.stack([np.arange(K) < c.outputs for c in cols]),
-  )

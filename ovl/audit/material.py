@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ovl import fit, pooling, taps
+from ovl import fit, pooling, results, taps
 from ovl import split as splitting
 from ovl.arrays import Arrays
+from ovl.judge import cells
 from ovl.judge.cells import Frame, Material
 from ovl.types import BadInput, Lane, Row
 
@@ -67,7 +66,7 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
       parts.append({k: gen.permutation(np.flatnonzero(given.split == k)) for k in shares})
     else:
       parts.append(splitting.split(y_N, given.groups, shares, seed + s))
-  frame = _frame(splitting.stack(parts), y_N, len(labels), given.groups)
+  frame = cells.frame(splitting.stack(parts), y_N, len(labels), given.groups)
   lanes, reduced = [], {}
   for subject, source in (("trained", given.taps), ("untrained", given.untrained)):
     for index, name in enumerate(given.taps):
@@ -80,7 +79,7 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
         reduced[name] = [list(shape), z_SND.shape[2]]
   seeds = list(given.seeds) if given.seeds is not None else [0]
   config = {"audit": asdict(settings), "seed": seed}
-  row = Row(run=run_id(config), dataset="arrays", task="task" if given.task else "")
+  row = Row(run=results.run_id(config), dataset="arrays", task="task" if given.task else "")
   meta = {
     "title": "Audit of given activations",
     "model": "given activations",
@@ -101,7 +100,7 @@ def from_config(
   """Trains the networks of a config and taps them, their twins and the input."""
   study = fit.study(config, directory, lambda s, said: progress(s, f"training: {said}"))
   data, nets = study.dataset, study.nets
-  frame = _frame(study.part, data.y, len(data.labels), data.groups)
+  frame = cells.frame(study.part, data.y, len(data.labels), data.groups)
 
   def tap(subject: str, params: Any, state: Any) -> tuple[list[Lane], np.ndarray]:
     named, code_SN = taps.collect(
@@ -117,7 +116,10 @@ def from_config(
   test = frame.part("test")
   model_name = config["model"]["name"]
   row = Row(
-    run=run_id(config), dataset=data.name, task=" / ".join(data.labels), model=model_name
+    run=results.run_id(config),
+    dataset=data.name,
+    task=" / ".join(data.labels),
+    model=model_name,
   )
   reduced = {
     name: [list(shape), width]
@@ -149,18 +151,3 @@ def _unit(frame: Frame) -> str:
   if frame.models > 1:
     return "models"
   return "examples" if frame.groups_SN is None else "groups"
-
-
-def _frame(
-  part: dict[str, np.ndarray], y_N: np.ndarray, C: int, groups: np.ndarray | None
-) -> Frame:
-  rows_SN = np.concatenate([part[p] for p in ("probe", "stop", "test")], 1)
-  probe, stop, test = (part[p].shape[1] for p in ("probe", "stop", "test"))
-  grouped = None if groups is None else groups[rows_SN]
-  return Frame(rows_SN, (probe, stop, test), y_N[rows_SN], C, grouped)
-
-
-def run_id(config: Mapping[str, Any]) -> str:
-  """Ten hexadecimal digits of the config: equal configs, equal runs."""
-  text = json.dumps(config, sort_keys=True, default=str)
-  return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -9,3 +9,4 @@ from ovl.fit.train import Nets as Nets
 from ovl.fit.train import Settings as Settings
 from ovl.fit.train import fit as fit
 from ovl.fit.train import make_program as make_program
+from ovl.fit.train import quiet as quiet

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -51,8 +50,9 @@ class Ground(NamedTuple):
     Copies share initialisation, split and order: a sweep of weights, which
     `aims.weights` holds for every network.
     """
-    keys = jnp.repeat(rng.per_seed(self.seeds[0], len(self.seeds)), copies)
-    rows = np.repeat(self.part["train"], copies, 0)
+    lanes = np.repeat(np.arange(len(self.seeds)), copies)
+    keys = rng.per_seed(self.seeds[0], len(self.seeds))[lanes]
+    rows = self.part["train"][lanes]
     x, y = self.dataset.x, self.dataset.y
     devices = mesh.make(len(rows))
     return fit(

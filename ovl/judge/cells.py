@@ -51,6 +51,17 @@ class Frame(NamedTuple):
     return source[model, self.part("test")][rows]
 
 
+def frame(
+  part: dict[str, np.ndarray], y_N: np.ndarray, C: int, groups_N: np.ndarray | None
+) -> Frame:
+  """From the rows `[S, N]` of the parts "probe", "stop", "test"."""
+  names = ("probe", "stop", "test")
+  rows_SN = np.concatenate([part[name] for name in names], 1)
+  probe, stop, test = (part[name].shape[1] for name in names)
+  grouped = None if groups_N is None else groups_N[rows_SN]
+  return Frame(rows_SN, (probe, stop, test), y_N[rows_SN], C, grouped)
+
+
 class Material(NamedTuple):
   """What is judged, wherever it came from.
 
@@ -87,7 +98,7 @@ class Column(NamedTuple):
     s_SN: codes, or normal scores by the ranks of each model's probe part.
     mask_SN: where it is known.
     values_SN: as given.
-    entropy: plug-in H(S) of all known rows, nats; nan where continuous.
+    entropy: plug-in H(S) of all known rows that are judged, nats; nan where continuous.
     entropy_given: plug-in H(S|Y) likewise.
     state: "" or the verdict that makes tests needless.
   """
@@ -149,7 +160,9 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
   if attribute.kind == "discrete":
     K = attribute.outputs
     s_SN = np.where(mask_SN, values_SN, 0).astype(np.int32)
-    codes, y = attribute.values[known_N], y_N[known_N]
+    judged_N = np.zeros(len(known_N), bool)
+    judged_N[frame.rows_SN] = True  # the train part may be drawn otherwise
+    codes, y = attribute.values[known_N & judged_N], y_N[known_N & judged_N]
     entropy = stats.entropy(codes, K)
     entropy_given = stats.conditional_entropy(codes, y, K)
     if len(np.unique(codes)) < 2:

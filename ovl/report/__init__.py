@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ovl.report import removal
 from ovl.report.table import read, text
 from ovl.results import write_text
 from ovl.types import BadInput, Row
@@ -46,4 +47,18 @@ def write(
       raise BadInput(f"cannot write {path}: {error.strerror}") from error
   home = directory / "report.html"
   write_text(home, page.render(found, meta, pictures))
+  return home
+
+
+def removal_table(rows: Iterable[Row]) -> str:
+  """A short table for the terminal: one line a subject, setting and layer."""
+  return removal.text(removal.read(rows))
+
+
+def write_removal(
+  rows: Iterable[Row], meta: Mapping[str, Any], directory: pathlib.Path
+) -> pathlib.Path:
+  """Writes `report.html` and `plots/front.svg|png` of an unlearning study."""
+  home = directory / "report.html"
+  write_text(home, removal.text(removal.read(rows)))
   return home

@@ -106,7 +106,7 @@ def make_step(
         h_B = task.inputs(h_B, weights[name], key_of(name))
 
     grads = jax.tree.map(jnp.zeros_like, state.params)
-    learnt, metrics, total = dict(state.critics), {}, jnp.float32(0)
+    learnt, metrics, alive = dict(state.critics), {}, state.alive
     for module in cut:
       here = [s for s in taking_part if module.holds(s.tap)]
       pushing = [s for s in here if s.term.penalty]
@@ -139,17 +139,19 @@ def make_step(
         return said + plan.task_weight * main, aux
 
       (said, aux), slopes = jax.value_and_grad(loss, (0, 1), has_aux=True)(out, z)
-      grads = jax.tree.map(jnp.add, grads, pull(slopes)[0])
-      total += said
-      if not module.last:  # hold the activations of one module at a time
-        h_B, grads = jax.lax.optimization_barrier((out, grads))
+      (part,) = pull(slopes)
+      finite = jnp.isfinite(said) & jnp.isfinite(optax.tree.norm(part))
+      grads, alive = jax.tree.map(jnp.add, grads, part), alive & finite
+      # The next module waits for this one's gradients, so that only one module's
+      # activations are held (an optimization barrier is gone before XLA schedules).
+      h_B = jnp.where(finite, out, 0.0)
 
     (main_loss, accuracy), carried = aux
     for name, task, _ in plan.tasks:
       if task.penalty is not None:
         more = jax.grad(task.penalty)(state.params, weights[name])
         grads = jax.tree.map(jnp.add, grads, more)
-    alive = state.alive & jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(grads))
+    alive &= jnp.isfinite(optax.tree.norm(grads))
     updates, opt = tx.update(grads, state.opt, state.params)
     smooth = {
       s.name: metrics[s.name] + SMOOTH * (now > 0) * (state.read[s.name] - metrics[s.name])

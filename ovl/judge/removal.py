@@ -1,0 +1,284 @@
+"""What removal left and what it cost: each subject against `no_penalty`, paired by seed."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from ovl import stats
+from ovl.judge import cells, rows, verdict
+from ovl.judge.cells import Column, Frame, Scored
+from ovl.types import Row
+
+REMOVED = "removed"
+REDUCED = "reduced"
+LEFT = "not reduced"
+WORSE = "increased"
+NOTHING = "nothing to remove"
+CHECKED = "a control"
+DIVERGED = "diverged"
+
+SMALL = 0.05  # a share of H(S|Y) that is no removal
+ZERO = 0.05  # share of H(S) below which a critic of training reads as good as nothing
+
+
+class Case(NamedTuple):
+  """One subject at one setting, of S models.
+
+  Attributes:
+    subject: "no_penalty", "untrained", or the name of a penalty or eraser.
+    setting: compact JSON of what was swept.
+    best: of all attackers, the one that was best on the stop part spoke.
+    by_attacker: each of them alone.
+    correct_SN: whether the model got each test row's task right.
+    alive_S: False where training went to infinity: such a model is left out.
+    read: critic -> nats `[S]` it read at the end of training, less what it reads of
+      independent data.
+    control: compared with `no_penalty`, but nobody's attempt to remove anything.
+  """
+
+  subject: str
+  setting: str
+  best: Scored
+  by_attacker: dict[str, Scored]
+  correct_SN: np.ndarray
+  alive_S: np.ndarray
+  read: dict[str, np.ndarray]
+  control: bool = False
+
+  @property
+  def shares(self) -> np.ndarray:
+    """`[S]` share beyond the task, of H(S|Y); nan of what diverged."""
+    values = [np.nan] * len(self.alive_S)
+    if self.best.beyond is not None:
+      values = [value for value, _ in self.best.beyond]
+    return np.where(self.alive_S, values, np.nan)
+
+  @property
+  def accuracies(self) -> np.ndarray:
+    """`[S]` task accuracy; nan of what diverged."""
+    return np.where(self.alive_S, self.correct_SN.mean(1), np.nan)
+
+  @property
+  def place(self) -> tuple[float, float]:
+    """Mean leakage and mean task accuracy: where it stands in the picture."""
+    leak = [m["share"][0] for m in self.best.metrics]
+    alive = self.alive_S
+    if not alive.any():
+      return np.inf, -np.inf
+    return float(np.mean(np.array(leak)[alive])), float(np.nanmean(self.accuracies))
+
+
+def front(cases: list[Case]) -> list[bool]:
+  """Which cases no other beats: none leaks as little at an accuracy as high."""
+  places = [case.place for case in cases]
+  found = []
+  for case, (leak, accuracy) in zip(cases, places, strict=True):
+    beaten = any(
+      a <= leak and b >= accuracy and (a, b) != (leak, accuracy)
+      for other, (a, b) in zip(cases, places, strict=True)
+      if not other.control
+    )
+    found.append(bool(np.isfinite(leak)) and not beaten and not case.control)
+  return found
+
+
+def conclude(
+  cases: list[Case], frame: Frame, base: Row, seeds: list[int], level: float, seed: int
+) -> tuple[list[Row], list[str]]:
+  """Tests every case and lays out its rows.
+
+  Args:
+    cases: of one tap; the first is `no_penalty`.
+    frame: the rows all are judged on.
+    base: what every row has in common.
+    seeds: the number of each model.
+    level: of intervals; tests are at 1 - level.
+    seed: of the permutations.
+
+  Returns:
+    Rows, and sentences that must not be overlooked.
+  """
+  column = cases[0].best.column
+  tested = [case for case in cases if case.best.beyond is not None]
+  draws = stats.draws_needed(len(tested), 1 - level, frame.models)
+  p = cells.p_values([c.best for c in tested], frame, draws, True, seed)
+  adjusted = verdict.adjusted(
+    [p_S[case.alive_S] for case, p_S in zip(tested, p, strict=True)]
+  )
+  majority = cells.by_labels(column, frame, use_task=False)
+  out = _labels(base, column, frame, majority, seeds, level)
+  loud: list[str] = []
+  on_front = front(cases)
+  for i, case in enumerate(cases):
+    leak_p = float(adjusted[tested.index(case)]) if column.beyond else np.nan
+    p_S = p[tested.index(case)] if column.beyond else None
+    mine, said = _case(
+      case, cases[0], on_front[i], frame, base, majority, seeds, level, leak_p, p_S
+    )
+    out += mine
+    loud += said
+  return out, loud
+
+
+def _labels(
+  base: Row, column: Column, frame: Frame, majority: list, seeds: list[int], level: float
+) -> list[Row]:
+  """What the task label alone, and the most frequent class, say of the attribute."""
+  controls = {"majority": majority}
+  if frame.C > 1:
+    controls["label"] = cells.by_labels(column, frame, use_task=True)
+  out: list[Row] = []
+  for subject, numbers in controls.items():
+    row = base._replace(subject=subject)
+    many = rows.series(row, column, frame, numbers, [""] * frame.models, majority)
+    out += _both(many, seeds, level)
+  return out
+
+
+def _both(many: list[rows.Series], seeds: list[int], level: float) -> list[Row]:
+  many = [one for one in many if one.row.metric != "recall"]
+  return [
+    *(rows.aggregate(one, level) for one in many),
+    *rows.per_model(many, seeds, level),
+  ]
+
+
+def _case(
+  case: Case, plain: Case, on_front: bool, frame: Frame, base: Row, majority: list,
+  seeds: list[int], level: float, leak_p: float, p_S: np.ndarray | None,
+) -> tuple[list[Row], list[str]]:  # fmt: skip
+  lane = case.best.lane
+  row = base._replace(
+    subject=case.subject, setting=case.setting, layer=lane.layer, layer_index=lane.depth,
+    width=lane.z_SND.shape[-1], attribute=case.best.column.name,
+    classes=len(case.best.column.labels) or None, level=level,
+    num_seeds=int(case.alive_S.sum()),
+  )  # fmt: skip
+  if not case.alive_S.any():
+    lost = row._replace(metric="share_beyond_task", verdict=DIVERGED)
+    name = f"{case.subject} {case.setting}".strip()
+    return [lost], [f"{name}: every model diverged: lower its weight or learning rates"]
+  alone, beyond = rows.of_scored(base, case.best, frame, majority, p_S)
+  series = [_of(one, case) for one in [*alone, *([] if beyond is None else [beyond])]]
+  out = _both([*series, _accuracy(case, frame, row)], seeds, level)
+  removed_S = _removed(case, plain)
+  cost_S = plain.accuracies - case.accuracies
+  word = _verdict(case, plain, leak_p, removed_S, level)
+  reading, fooled = _fooled(case, leak_p, level)
+  out = [
+    r._replace(
+      p=None if np.isnan(leak_p) else leak_p,
+      verdict=word,
+      flag="critic_fooled" if fooled else r.flag,
+    )
+    if r.metric == "share_beyond_task" and r.seed is None
+    else r
+    for r in out
+  ]
+  if case is not plain:
+    out.append(_paired(row, "removed_share", "share of H(S|Y)", removed_S, level))
+    out.append(_paired(row, "task_cost", "share", cost_S, level))
+  out.append(row._replace(metric="on_front", unit="", value=float(on_front), level=None))
+  if not case.alive_S.all():
+    gone = [s for s, alive in zip(seeds, case.alive_S, strict=True) if not alive]
+    name = f"{case.subject} {case.setting}".strip()
+    reading.append(f"{name}: seeds {gone} diverged and are left out")
+    dead = float(len(gone))
+    out.append(row._replace(metric="diverged", unit="models", value=dead, level=None))
+  for name, cell in case.by_attacker.items():
+    setting = json.loads(case.setting or "{}") | {"attacker": name}
+    mine = rows.of_scored(base, cell, frame, majority, None)[0]
+    out += [
+      rows.aggregate(_of(one, case), level)._replace(setting=json.dumps(setting))
+      for one in mine
+      if one.row.metric in ("share", "accuracy", "r2", "information")
+    ]
+  for name, nats_S in case.read.items():
+    there = nats_S[case.alive_S]
+    low, high = stats.over_models(there, 0.0, level)
+    out.append(
+      row._replace(
+        metric="critic_information", unit="nats", method=name, value=float(there.mean()),
+        low=low, high=high, chance=0.0,
+      )
+    )  # fmt: skip
+  return out, reading
+
+
+def _of(one: rows.Series, case: Case) -> rows.Series:
+  """Under the case's setting, without the models that diverged."""
+  there = zip(one.metrics, case.alive_S, strict=True)
+  metrics = [metric if alive else None for metric, alive in there]
+  return one._replace(row=one.row._replace(setting=case.setting), metrics=metrics)
+
+
+def _accuracy(case: Case, frame: Frame, row: Row) -> rows.Series:
+  test = frame.part("test")
+  everywhere = np.ones(test.stop - test.start, bool)
+  top = [float(np.bincount(y).max() / len(y)) for y in frame.y_SN[:, test]]
+  blank = row._replace(
+    metric="task_accuracy", unit="share", attribute="", num_seeds=None, level=None,
+    classes=frame.C,
+  )  # fmt: skip
+  return rows.Series(
+    blank,
+    [
+      stats.mean(right.astype(float)) if alive else None
+      for right, alive in zip(case.correct_SN, case.alive_S, strict=True)
+    ],
+    [frame.units(s, everywhere) for s in range(frame.models)],
+    [""] * frame.models, None, list(top), [0] * frame.models,
+  )  # fmt: skip
+
+
+def _removed(case: Case, plain: Case) -> np.ndarray:
+  return np.maximum(plain.shares, 0) - np.maximum(case.shares, 0)
+
+
+def _paired(
+  row: Row, metric: str, unit: str, difference_S: np.ndarray, level: float
+) -> Row:
+  """The mean of differences paired by seed, with a t interval over seeds."""
+  there = difference_S[np.isfinite(difference_S)]
+  p, low, high = stats.excess(there, level)
+  value = float(there.mean()) if len(there) else np.nan
+  return row._replace(
+    metric=metric, unit=unit, value=value, low=low, high=high, p=p, chance=0.0,
+    num_seeds=len(there),
+  )  # fmt: skip
+
+
+def _verdict(
+  case: Case, plain: Case, leak_p: float, removed_S: np.ndarray, level: float
+) -> str:
+  """How much is left, in one word."""
+  leaks = leak_p <= 1 - level
+  if case is plain or case.control:
+    return verdict.LEAKS if leaks else verdict.NOTHING
+  if case.best.beyond is None:
+    return verdict.ENTAILED
+  _, low, high = stats.excess(removed_S[np.isfinite(removed_S)], level)
+  less, more = low > SMALL, high < -SMALL
+  if not leaks:
+    return REMOVED if less else NOTHING
+  return REDUCED if less else WORSE if more else LEFT
+
+
+def _fooled(case: Case, leak_p: float, level: float) -> tuple[list[str], bool]:
+  """Whether a critic of training reads as good as nothing where a fresh one does."""
+  share = float(np.nanmean(case.shares)) if case.best.beyond is not None else 0.0
+  entropy = case.best.column.entropy
+  if not (leak_p <= 1 - level and share > 2 * ZERO):
+    return [], False
+  said = []
+  for name, nats_S in case.read.items():
+    nats = float(nats_S[case.alive_S].mean())
+    if nats < ZERO * entropy:
+      said.append(
+        f"{case.subject} {case.setting}: its {name} reads {max(nats, 0):.3f} nats after "
+        f"training, a fresh attacker {100 * share:.0f} % of what there is beyond the task"
+      )
+  return said, bool(said)

@@ -1,0 +1,108 @@
+"""Rows of an unlearning study -> its points, and the short table for a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ovl.report.table import interval, number, short
+from ovl.types import Row
+
+
+class Spot(NamedTuple):
+  """One subject at one setting and layer: its aggregate rows by metric.
+
+  Attributes:
+    subject: "no_penalty", "untrained", "label", or a penalty or eraser.
+    setting: what was swept.
+    layer: the tap that was attacked.
+    attribute: what should go.
+    by_metric: metric -> aggregate row.
+    attackers: attacker -> its own share.
+    read: critic of training -> what it read.
+  """
+
+  subject: str
+  setting: dict[str, float]
+  layer: str
+  attribute: str
+  by_metric: dict[str, Row]
+  attackers: dict[str, Row]
+  read: dict[str, Row]
+
+  @property
+  def weight(self) -> str:
+    """For example "1"; empty where nothing was swept."""
+    return ", ".join(f"{value:g}" for value in self.setting.values())
+
+  @property
+  def on_front(self) -> bool:
+    """Whether no other point leaks as little at an accuracy as high."""
+    row = self.by_metric.get("on_front")
+    return row is not None and row.value == 1.0
+
+  @property
+  def verdict(self) -> str:
+    """How much is left, in a word."""
+    row = self.by_metric.get("share_beyond_task")
+    return row.verdict if row else ""
+
+
+def read(rows: Iterable[Row]) -> list[Spot]:
+  """The points in the order of the rows; those of single models are passed over."""
+  found: dict[tuple[str, str, str], Spot] = {}
+  for row in rows:
+    if row.kind != "unlearn" or row.seed is not None:
+      continue
+    setting = json.loads(row.setting or "{}")
+    attacker = setting.pop("attacker", None)
+    key = row.subject, json.dumps(setting), row.layer
+    if key not in found:
+      found[key] = Spot(row.subject, setting, row.layer, row.attribute, {}, {}, {})
+    spot = found[key]
+    if attacker is not None:
+      if row.metric == "share":
+        spot.attackers[attacker] = row
+    elif row.metric == "critic_information":
+      spot.read[row.method] = row
+    else:
+      spot.by_metric[row.metric] = row
+  return list(found.values())
+
+
+def text(spots: list[Spot]) -> str:
+  """One line a point: accuracy, cost, what is left, verdict."""
+  table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+  heads = ("subject", "weight", "task accuracy", "cost", "share left", "beyond task")
+  for head in (*heads, "verdict"):
+    table.add_column(head, no_wrap=True)
+  for spot in spots:
+    if spot.subject == "majority":
+      continue
+    of = spot.by_metric.get
+    cost = of("task_cost")
+    mark = "*" if spot.on_front else ""
+    flag = of("share_beyond_task")
+    fooled = ", critic fooled" if flag and flag.flag == "critic_fooled" else ""
+    table.add_row(
+      Text(short(spot.subject, 20) + mark),
+      spot.weight,
+      interval(of("task_accuracy"), 3),
+      number(cost.value, 3) if cost else "",
+      interval(of("share")),
+      interval(of("share_beyond_task")),
+      spot.verdict + fooled,
+    )
+  out = io.StringIO()
+  console = Console(file=out, width=132, color_system=None, force_jupyter=False)
+  console.print(table)
+  lines = [line.rstrip() for line in out.getvalue().splitlines()]
+  lines.append("* on the front: no other point leaks as little at an accuracy as high")
+  return "\n".join(line for line in lines if line)

@@ -1,0 +1,110 @@
+"""`ovl unlearn`: penalties x weights x seeds and erasers, judged by fresh attackers."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ovl import fit, report, results
+from ovl.judge import cells, removal
+from ovl.load import settings as settings_of
+from ovl.types import BadInput, Row
+from ovl.unlearn.attack import cases
+from ovl.unlearn.points import Studio, points
+from ovl.unlearn.settings import Settings, known
+
+Progress = Callable[[float, str], None]
+
+
+class Unlearning(NamedTuple):
+  """The result: rows, and what a report says beside them."""
+
+  rows: list[Row]
+  meta: dict[str, Any]
+
+  def table(self) -> str:
+    """A short table: what each subject left, and what it cost."""
+    return report.removal_table(self.rows)
+
+  def report(self, directory: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes rows, `plots/front.*` and `report.html`; returns its path."""
+    path = pathlib.Path(directory)
+    results.write(self.rows, path)
+    return report.write_removal(self.rows, self.meta, path)
+
+
+def run(
+  config: Mapping[str, Any],
+  directory: pathlib.Path,
+  progress: Progress = fit.quiet,
+) -> tuple[Unlearning, pathlib.Path]:
+  """Trains, erases, attacks and concludes; resumes what an earlier call left unfinished.
+
+  Args:
+    config: of the experiment: sections of `fit.prepare`, and `unlearn`.
+    directory: the workdir.
+    progress: called along the way.
+
+  Returns:
+    The result and the report's path.
+
+  Raises:
+    BadInput: anything a person can mend.
+    FloatingPointError: every network of a subject diverged.
+  """
+  started = time.time()
+  made = settings_of(Settings, config.get("unlearn", {}), "unlearn")
+  ground = fit.prepare(config)
+  attribute = known(made.attribute, ground.dataset.attributes)
+  frame = cells.frame(
+    ground.part, ground.dataset.y, len(ground.dataset.labels), ground.dataset.groups
+  )
+  column = cells.column(made.attribute, attribute, ground.dataset.y, frame)
+  if column.state:
+    raise BadInput(f"unlearn.attribute={made.attribute!r}: {column.state}")
+  results.claim(directory, dict(config))
+  results.record(directory, "running", started)
+  cache = directory / "checkpoints"
+  studio = Studio(ground, frame, made, cache / "nets", progress)
+  found = list(points(studio))
+
+  base = Row(
+    run=results.run_id(config), kind="unlearn", dataset=ground.dataset.name,
+    task=" / ".join(ground.dataset.labels), model=config["model"]["name"],
+  )  # fmt: skip
+  rows: list[Row] = []
+  loud: list[str] = []
+  seed = ground.seeds[0]
+  for number, tap in enumerate(made.taps):
+
+    def said(share: float, text: str, number: int = number) -> None:
+      progress(0.5 + 0.45 * (number + share) / len(made.taps), text)
+
+    attacked = cases(
+      found, tap, number, column, frame, made, seed, said, cache / "attackers"
+    )
+    progress(0.95, "permutation tests")
+    mine, warned = removal.conclude(attacked, frame, base, ground.seeds, made.level, seed)
+    rows, loud = rows + mine, loud + warned
+  meta = {
+    "title": f"{ground.dataset.name}: what it takes to forget {made.attribute}",
+    "note": ground.dataset.note,
+    "loud": loud,
+    "wall_s": time.time() - started,
+    "config": dict(config),
+    "versions": results.versions(),
+    "devices": results.devices(),
+    "git": results.commit(),
+    "entropy": column.entropy,
+    "num_models": frame.models,
+    "split": {"train": int(ground.part["train"].shape[1])}
+    | dict(zip(("probe", "stop", "test"), frame.sizes, strict=True)),
+  }
+  result = Unlearning(rows, meta)
+  page = result.report(directory)
+  results.record(directory, "complete", started, loud=loud)
+  progress(1.0, "judged")
+  return result, page

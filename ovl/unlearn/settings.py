@@ -1,0 +1,190 @@
+"""A config's section `unlearn` -> penalties, erasers and attackers, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ovl import step
+from ovl.load import load, names, nearest
+from ovl.types import Attribute, BadInput
+
+TREES = "trees"
+_TERM = {f.name for f in fields(step.Term)} - {
+  "name", "critic", "kind", "outputs", "penalty", "attribute",
+}  # fmt: skip
+_OWN = {"weights", "weight", "critic", "attribute", "also", "cuts", "task_weight"}
+
+
+@dataclass(frozen=True)
+class Settings:
+  """What is removed, by what, and who attacks afterwards.
+
+  Attributes:
+    attribute: what should go.
+    taps: where: default taps of penalties; where erasers work and attackers read.
+    penalties: name -> its settings: those of its critic or mitigation, those of
+      `ovl.step.Term`, and `weights` of its own; `critic`, the method, where the name is
+      another; `attribute`, where it is another; `also`, further penalties at a fixed
+      `weight`; `cuts`, taps between local modules; `task_weight`.
+    weights: swept by every penalty that has none of its own.
+    erasers: name -> settings; fitted to the train part, applied to every tap in turn.
+    monitors: critics that read the taps in every training.
+    attackers: fresh critics, and "trees": scikit-learn's boosted trees, asked at the
+      points of the Pareto front.
+    level: of intervals; tests are at 1 - level.
+    max_width: wider taps are pooled and projected before they are attacked.
+    schedule: of attackers that train by their loss, see `ovl.grid.Schedule`.
+  """
+
+  attribute: str = ""
+  taps: tuple[str, ...] = ()
+  penalties: dict[str, Any] = field(default_factory=dict)
+  weights: tuple[float, ...] = (0.1, 1.0, 10.0)
+  erasers: dict[str, Any] = field(default_factory=dict)
+  monitors: tuple[str, ...] = ()
+  attackers: tuple[str, ...] = ("linear", "mlp", TREES)
+  level: float = 0.95
+  max_width: int = 512
+  schedule: dict[str, Any] = field(default_factory=dict)
+
+  def __post_init__(self) -> None:
+    """Refuses what cannot be meant."""
+    if not self.taps:
+      raise BadInput("unlearn.taps is empty: expected names of layers")
+    if not 0.5 <= self.level < 1:
+      raise BadInput(f"unlearn.level={self.level}: expected in [.5, 1)")
+    if not set(self.attackers) - {TREES}:
+      raise BadInput("unlearn.attackers: expected a critic such as 'linear' besides trees")
+    for name in self.erasers:
+      if name not in names("erasers"):
+        raise BadInput(f"unlearn.erasers.{name}: {nearest(name, names('erasers'))}")
+
+
+class Penalty(NamedTuple):
+  """One subject of the study, with all its weights.
+
+  Attributes:
+    name: in rows.
+    plan: what the train step computes.
+    weights: swept.
+    fixed: weights of what goes with it.
+    attributes: what the step must be given.
+    grouped: of those, what mitigations group by.
+  """
+
+  name: str
+  plan: step.Plan
+  weights: tuple[float, ...]
+  fixed: dict[str, float]
+  attributes: tuple[str, ...]
+  grouped: tuple[str, ...]
+
+
+def penalty(
+  name: str, given: Mapping[str, Any], made: Settings, attributes: Mapping[str, Attribute]
+) -> Penalty:
+  """Builds one subject.
+
+  Raises:
+    BadInput: an unknown method, setting or attribute, a negative weight.
+  """
+  weights = tuple(given.get("weights", made.weights))
+  check_weights(weights, name)
+  parts = {name: dict(given)} | {k: dict(v) for k, v in given.get("also", {}).items()}
+  fixed: dict[str, float] = {}
+  terms: list[step.Term] = []
+  tasks: list[step.Task] = []
+  used: dict[str, None] = {}
+  for part, settings in parts.items():
+    if part != name:
+      fixed[part] = float(settings.get("weight", 1.0))
+      check_weights((fixed[part],), part)
+    about = settings.get("attribute", made.attribute)
+    used[about] = None
+    built = _built(part, settings, made, known(about, attributes), about)
+    (terms if isinstance(built, step.Term) else tasks).append(built)  # type: ignore
+  terms += monitors(made, attributes)
+  used[made.attribute] = None
+  plan = step.Plan(
+    tuple(terms),
+    tuple(tasks),
+    cuts=tuple(given.get("cuts", ())),
+    task_weight=float(given.get("task_weight", 1.0)),
+  )
+  grouped = tuple(dict.fromkeys(t.attribute for t in tasks))
+  return Penalty(name, plan, weights, fixed, tuple(used), grouped)
+
+
+def check_weights(weights: tuple[float, ...], name: str) -> None:
+  """Refuses weights that are none."""
+  if not weights:
+    raise BadInput(f"unlearn.penalties.{name}.weights is empty")
+  for weight in weights:
+    if not (np.isfinite(weight) and weight >= 0):
+      raise BadInput(
+        f"unlearn.penalties.{name}: weight {weight}: expected finite and at least 0"
+      )
+
+
+def known(name: str, attributes: Mapping[str, Attribute]) -> Attribute:
+  """The attribute of that name."""
+  if name not in attributes:
+    raise BadInput(f"unlearn.attribute={name!r}: {nearest(name, list(attributes))}")
+  return attributes[name]
+
+
+def monitors(made: Settings, attributes: Mapping[str, Attribute]) -> list[step.Term]:
+  """Critics that watch every tap."""
+  attribute = known(made.attribute, attributes)
+  return [
+    step.Term(
+      f"{name} monitor",
+      load("critics", name, attribute=attribute.kind),
+      made.attribute,
+      attribute.kind,
+      attribute.outputs,
+      made.taps,
+      max_width=made.max_width,
+    )
+    for name in made.monitors
+  ]
+
+
+def _built(
+  name: str, settings: Mapping[str, Any], made: Settings, attribute: Attribute, about: str
+) -> step.Term | step.Task:
+  method = str(settings.get("critic", name))
+  rest = {k: v for k, v in settings.items() if k not in _OWN}
+  term = {k: _frozen(v) for k, v in rest.items() if k in _TERM}
+  inside = {k: _frozen(v) for k, v in rest.items() if k not in _TERM}
+  if method in names("mitigations"):
+    if term:
+      raise BadInput(
+        f"unlearn.penalties.{name}: a mitigation has no {', '.join(sorted(term))}"
+      )
+    return step.Task(name, load("mitigations", method, **inside), about)
+  if method not in names("critics") and "." not in method:
+    every = names("critics") + names("mitigations")
+    raise BadInput(f"unlearn.penalties.{name}: {nearest(method, every)}")
+  critic = load("critics", method, attribute=attribute.kind, **inside)
+  about_it: dict[str, Any] = {"taps": made.taps, "max_width": made.max_width} | term
+  return step.Term(
+    name,
+    critic,
+    about,
+    attribute.kind,
+    attribute.outputs,
+    penalty=True,
+    **about_it,
+  )
+
+
+def _frozen(value: Any) -> Any:
+  """Lists and dictionaries of a config, hashable."""
+  if isinstance(value, list | tuple):
+    return tuple(_frozen(v) for v in value)
+  return value
