@@ -37,16 +37,8 @@ class Group(NamedTuple):
 
 def render(found: Found, meta: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
   """The page as text; every name in it is escaped."""
-  here = pathlib.Path(__file__).parent
   task = bool(meta.get("task")) or any(row.task for row in found.totals.values())
-  env = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(here),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
-  env.filters |= {"number": number, "interval": interval, "p": p_value, "json": _json}
-  return env.get_template("page.html").render(
+  return template("page.html").render(
     found=found,
     meta=meta,
     answer=answer(found, task),
@@ -58,6 +50,19 @@ def render(found: Found, meta: Mapping[str, Any], pictures: Mapping[str, Picture
     certified=any(cell.low for cell in found.cells),
     level=round(100 * (meta.get("level") or 0.95)),
   )
+
+
+def template(name: str) -> jinja2.Template:
+  """A page of this folder; every name in it is escaped."""
+  here = pathlib.Path(__file__).parent
+  env = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(here),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  env.filters |= {"number": number, "interval": interval, "p": p_value, "json": _json}
+  return env.get_template(name)
 
 
 def p_value(p: float | None) -> str:

@@ -10,7 +10,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -69,13 +69,17 @@ def draw(found: Found) -> dict[str, Picture]:
   """Every picture by name, the same bytes for the same rows; none without a cell."""
   if not found.cells:
     return {}
+  return render({"heatmap": lambda: heatmap(found), "depth": lambda: depth(found)})
+
+
+def render(makers: Mapping[str, Callable[[], Figure]]) -> dict[str, Picture]:
+  """Draws figures in the house's own style, whatever the caller prefers for theirs."""
   with mpl.rc_context(), warnings.catch_warnings():
     # A script that the font lacks shows as boxes in the PNG, and well in the page.
     warnings.filterwarnings("ignore", "Glyph .* missing from")
-    mpl.rcdefaults()  # whatever style the caller prefers for plots of their own
+    mpl.rcdefaults()
     mpl.rcParams.update(STYLE)
-    makers = {"heatmap": heatmap, "depth": depth}
-    return {name: _save(make(found), name) for name, make in makers.items()}
+    return {name: _save(make(), name) for name, make in makers.items()}
 
 
 def _save(figure: Figure, name: str) -> Picture:
@@ -106,7 +110,7 @@ def heatmap(found: Found) -> Figure:
   full = max(left + A * width + (0.75 * longest if slanted else 0.2), 5.4)
   tall = top + L * height + bottom
   figure = Figure((full, tall))
-  axes = _axes(figure, left, bottom, A * width, L * height)
+  axes = inches(figure, left, bottom, A * width, L * height)
 
   rgba_LAK = np.ones((L, A, 4))
   places: dict[str, list[tuple[int, int]]] = {}
@@ -143,7 +147,8 @@ def heatmap(found: Found) -> Figure:
   return figure
 
 
-def _axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+def inches(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+  """Axes of a place and size in inches."""
   full, tall = figure.get_size_inches()
   return figure.add_axes((x / full, y / tall, width / full, height / tall))
 
@@ -191,7 +196,7 @@ def _patches(axes: Axes, places: list[tuple[int, int]], inset: float, **style: A
 
 
 def _bar(figure: Figure, x: float, y: float) -> None:
-  bar = _axes(figure, x, y, 2.6, 0.11)
+  bar = inches(figure, x, y, 2.6, 0.11)
   bar.imshow(SHADES(np.linspace(0, 1, 256))[None], extent=(0, 1, 0, 1), aspect="auto")
   bar.set(yticks=[], xticks=[0, 0.5, 1])
   bar.tick_params(length=2, pad=2)
@@ -222,12 +227,12 @@ def depth(found: Found) -> Figure:
   for a, attribute in enumerate(attributes):
     x = gap + (a % columns) * (gap + width)
     y = tall - head - (a // columns) * block - 0.34 - upper
-    share = _axes(figure, x, y, width, upper)
+    share = inches(figure, x, y, width, upper)
     share.set_title(short(attribute, int(width / 0.085)), loc="left", weight="bold")
     _panel(share, found, attribute, "share_beyond_task", layers)
     share.set(ylim=limits, ylabel="beyond task")
     metric = found.metric(attribute)
-    score = _axes(figure, x, y - 0.16 - lower, width, lower)
+    score = inches(figure, x, y - 0.16 - lower, width, lower)
     least = _panel(score, found, attribute, metric, layers)
     score.set(ylabel="R²" if metric == "r2" else metric)
     score.set_ylim(min(least - 0.03, 0) if metric == "r2" else 0, 1.03)

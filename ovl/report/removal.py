@@ -77,6 +77,37 @@ def read(rows: Iterable[Row]) -> list[Spot]:
   return list(found.values())
 
 
+def answer(spots: list[Spot]) -> list[str]:
+  """What the verdicts say, in a few sentences."""
+  said = []
+  plain = [s for s in spots if s.subject == "no_penalty"]
+  for spot in plain:
+    share, task = spot.by_metric.get("share"), spot.by_metric.get("task_accuracy")
+    where = f" at {spot.layer}" if len(plain) > 1 else ""
+    said.append(
+      f"Without a penalty a fresh attacker reads {interval(share)} of {spot.attribute}"
+      f"{where}; task accuracy {interval(task, 3)}."
+    )
+  tried = [s for s in spots if "task_cost" in s.by_metric and s.subject != "untrained"]
+  for word in ("removed", "reduced"):
+    mine = [s for s in tried if s.verdict == word]
+    if mine:
+      cheap = min(mine, key=lambda s: s.by_metric["task_cost"].value or 0.0)
+      cost = cheap.by_metric["task_cost"]
+      said.append(
+        f"{len(mine)} of {len(tried)} points {word} it; of these the cheapest is "
+        f"{_name(cheap)}: {interval(cheap.by_metric.get('share'))} left, "
+        f"{interval(cost, 3)} of task accuracy lost."
+      )
+  if not any(s.verdict == "removed" for s in tried):
+    said.append("No point removed it.")
+  return said
+
+
+def _name(spot: Spot) -> str:
+  return f"{spot.subject} at weight {spot.weight}" if spot.weight else spot.subject
+
+
 def text(spots: list[Spot]) -> str:
   """One line a point: accuracy, cost, what is left, verdict."""
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
