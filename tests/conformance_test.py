@@ -42,6 +42,10 @@ def close(a, b, tol=2e-5):
 # ---- models --------------------------------------------------------------------------
 
 
+# A ReLU comes last everywhere but here: a tanh and its mean, a mean and log scale.
+SIGNED = {"logits", "softmax", "conv4", "z", "posterior"}
+
+
 @pytest.fixture(params=MODELS)
 def model(request):
   return load("models", request.param, classes=3)
@@ -61,9 +65,21 @@ def test_model_returns_logits_and_taps_in_depth_order(model, images):
   for name, z in taps.items():
     assert z.shape[0] == 6
     assert z.dtype == jnp.float32
-    if name not in ("logits", "softmax"):
+    if name not in SIGNED:
       assert z.min() >= 0, f"{name} is not after its non-linearity"
   close(taps["logits"], logits)
+
+
+def test_model_is_the_chain_of_its_stages(model, images):
+  params, state = model.init(KEY, images)
+  for train in (False, True):
+    _, taps, new = model.apply(params, state, images, train=train)
+    h, now = images, state
+    assert [stage.name for stage in model.stages] == list(taps)
+    for stage in model.stages:
+      h, now = stage.apply(params, now, h, train=train)
+      close(h, taps[stage.name])
+    close(now, new)
 
 
 def test_model_jit_is_no_jit_and_traces_once(model, images):
@@ -155,9 +171,10 @@ def slow_unless(quick):
 def view(case, seed=0, pad_rows=0, pad_columns=0, pad_classes=0):
   """A view that says something of its attribute; padded as asked, junk where masked."""
   gen = np.random.default_rng(seed)
-  z = gen.normal(size=(ROWS, 5)).astype(np.float32)
+  width = 6 if case.name == "variational" else 5  # means beside log scales
+  z = gen.normal(size=(ROWS, width)).astype(np.float32)
   if case.name == "plugin":
-    z = np.round(z) * (np.arange(5) == 0)  # few distinct rows
+    z = np.round(z) * (np.arange(width) == 0)  # few distinct rows
   s = z[:, :2] + 0.5 * gen.normal(size=(ROWS, 2))
   exists = 2
   if case.kind == "discrete":
@@ -166,12 +183,19 @@ def view(case, seed=0, pad_rows=0, pad_columns=0, pad_classes=0):
     s, pad_classes = s[:, 0], 0
   s = s.astype(np.int32 if case.kind == "discrete" else np.float32)
   s = np.pad(s, ((0, pad_rows), (0, pad_classes))[: s.ndim])
+  seen = {}  # what a train step adds
+  if "task" in built(case).needs:
+    seen["task_N"] = jnp.asarray(np.pad((z[:, 1] > 0).astype(np.int32), (0, pad_rows)))
+  if "input" in built(case).needs:
+    pixels = 1 / (1 + np.exp(-z @ gen.normal(size=(width, 7)).astype(np.float32)))
+    seen["input_ND"] = jnp.asarray(np.pad(pixels, ((0, pad_rows), (0, 0))))
   return View(
     jnp.asarray(np.pad(z, ((0, pad_rows), (0, pad_columns)))),
     jnp.asarray(s),
     jnp.asarray(np.pad(np.arange(ROWS) >= HIDDEN, (0, pad_rows)), jnp.float32),
-    jnp.arange(5 + pad_columns) < 5,
+    jnp.arange(width + pad_columns) < width,
     jnp.arange(exists + pad_classes) < exists,
+    **seen,
   )
 
 
@@ -265,6 +289,8 @@ def test_critic_reads_something(name):
 def test_critic_declares_what_it_is(case):
   critic = built(case)
   assert critic.attribute == case.kind
+  assert critic.needs <= {"task", "input"}
+  assert not critic.needs or critic.uses == {"penalty"}  # only a train step has them
   assert critic.uses
   assert critic.uses <= {"monitor", "penalty", "audit"}
   assert critic.unit in ("nats", None)
@@ -303,6 +329,8 @@ def test_critic_value_is_entropy_minus_cross_entropy(case):
 
 def test_critic_learns_what_is_there_and_not_what_is_not(case):
   critic, said = built(case), lanes(case)
+  if critic.needs:
+    pytest.skip("its value has no origin; tests/penalties_test.py has its controls")
   found, _, none, _ = (float(x) for x in said["value"])
   if critic.unit == "nats" and jax.tree.leaves(said["params"]):
     assert found > 0.2
@@ -317,7 +345,7 @@ def test_critic_learns_what_is_there_and_not_what_is_not(case):
 )
 def test_critic_vmap_is_a_loop_and_padding_changes_nothing(case):
   """Rows, columns and classes that do not exist; attributes in one batch or alone."""
-  more = {"pad_rows": 11, "pad_columns": 3, "pad_classes": 2}
+  more = {"pad_rows": 11, "pad_columns": 4, "pad_classes": 2}
   views = [attributes(view(case, seed=seed, **more), seed) for seed in (0, 1)]
   plain = attributes(view(case), 0), attributes(view(case, seed=1), 1)
   rows, classes = len(plain[0][0].mask_N), len(plain[0][0].classes_K)
@@ -335,7 +363,9 @@ def test_critic_vmap_is_a_loop_and_padding_changes_nothing(case):
     if "score" in many and i == 0:
       np.testing.assert_allclose(alone["score"][:rows], many["score"], 0.03, 0.03)
     if "slope" in many:
-      np.testing.assert_allclose(alone["slope"][:rows, :5], many["slope"], atol=2e-3)
+      kept = alone["slope"][:rows, : many["slope"].shape[1]]
+      # Of a row at the kink of a ReLU rounding decides.
+      assert np.isclose(kept, many["slope"], atol=2e-3).mean() > 0.99
   assert study(case)._cache_size() == 1
 
 
@@ -360,3 +390,65 @@ def test_critic_is_finite_also_where_nothing_varies(case):
     for name, x in jax.tree_util.tree_leaves_with_path(said):
       fitted_reference = "ordered" in jax.tree_util.keystr(name)
       assert fitted_reference or jnp.isfinite(x).all(), jax.tree_util.keystr(name)
+
+
+# ---- mitigations ---------------------------------------------------------------------
+
+RATE_G = jnp.array([0.45, 0.03, 0.0, 0.31, 0.17])  # a group that is not there; not all
+GROUP_B = jnp.array([0, 0, 3, 1, 4, -1, 3, 0])
+LOSS_B = jnp.linspace(0.1, 2.0, 8)
+
+
+@pytest.fixture(params=names("mitigations"))
+def mitigation(request):
+  return load("mitigations", request.param)
+
+
+def mitigated(mitigation, weight, steps=7):
+  """What it makes of inputs, of the losses of some steps, and of parameters."""
+  said = {}
+  if mitigation.inputs is not None:
+    said["inputs"] = mitigation.inputs(LOSS_B, weight, KEY)
+  carried = mitigation.init(RATE_G)
+  for step in range(steps if mitigation.weigh is not None else 0):
+    loss_B = LOSS_B * (1 + step % 3)
+    said["weights"], carried = mitigation.weigh(carried, loss_B, GROUP_B, RATE_G, weight)
+  if mitigation.penalty is not None:
+    params = {"w": LOSS_B, "b": (jnp.ones((2, 3)),)}
+    said["penalty"] = jax.value_and_grad(mitigation.penalty)(params, weight)
+  return said
+
+
+def test_mitigation_of_weight_0_is_none_to_the_last_bit(mitigation):
+  for run in (mitigated, jax.jit(mitigated, static_argnums=0)):
+    said = run(mitigation, jnp.float32(0))
+    assert said
+    assert (said.get("inputs", LOSS_B) == LOSS_B).all()
+    assert (said.get("weights", jnp.ones(8)) == 1).all()
+    assert all((x == 0).all() for x in jax.tree.leaves(said.get("penalty", ())))
+
+
+def test_mitigation_sweeps_its_weight_in_one_program(mitigation):
+  weights = jnp.array([0.0, 0.3, 1.0, 40.0])
+  many = traces_once(jax.vmap(functools.partial(mitigated, mitigation)), weights)
+  for i, weight in enumerate(weights):
+    alone = mitigated(mitigation, weight)
+    close(lane(many, i), alone, 1e-4)
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(alone))
+  changed = jax.tree.map(lambda x: (x[0] != x[2]).any(), many)
+  assert all(jax.tree.leaves(changed))
+
+
+def test_mitigation_weights_have_mean_1_and_leave_unknown_groups_alone(mitigation):
+  if mitigation.weigh is None:
+    return
+  weight_B = mitigated(mitigation, jnp.float32(0.6))["weights"]
+  assert weight_B[5] == 1
+  of_G = jnp.array([weight_B[0], weight_B[3], 0, weight_B[2], weight_B[4]])
+  assert float((RATE_G * of_G).sum()) == pytest.approx(float(RATE_G.sum()), rel=1e-5)
+  slope = jax.grad(
+    lambda loss_B: mitigation.weigh(mitigation.init(RATE_G), loss_B, GROUP_B, RATE_G, 0.6)[
+      0
+    ].sum()
+  )(LOSS_B)
+  assert (slope == 0).all(), "the weights are numbers, not a path for the gradient"

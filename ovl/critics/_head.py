@@ -1,4 +1,4 @@
-"""Critics that predict and are fitted by their cross-entropy."""
+"""Critics that predict and are fitted by their cross-entropy; critics that penalise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl import nn
-from ovl.types import Critic, Kind, Params, View
+from ovl.critics._removal import gain
+from ovl.types import BadInput, Critic, Kind, Params, View
+
+
+def chosen(name: str, setting: str, given: str, fits: Iterable[str]) -> None:
+  """Refuses a setting's value that is none of those that fit, in one line."""
+  if given not in fits:
+    raise BadInput(f"{name}: {setting}={given!r}: {' or '.join(map(repr, fits))} fit")
 
 
 def mlp(hidden: tuple[int, ...]) -> tuple[Callable[..., Params], Callable[..., Array]]:
@@ -36,7 +43,7 @@ def head(
     return nn.cross_entropy(logits(params, view), view, attribute)
 
   def barber_agakov(params: Params, view: View) -> Float[Array, ""]:
-    return nn.entropy(view, attribute) - error(params, view)
+    return gain(logits(params, view), view, attribute, clip=False)
 
   said = value or barber_agakov
   return Critic(
@@ -50,3 +57,18 @@ def head(
     bound=bound,
     attribute=attribute,
   )
+
+
+def penalty(
+  attribute: Kind,
+  hidden: tuple[int, ...],
+  term: Callable[[Array, View], Array],
+  unit: str | None = "nats",
+) -> Critic:
+  """A head that only penalises: its value is a term of its answers."""
+  init, logits = mlp(hidden)
+
+  def value(params: Params, view: View) -> Float[Array, ""]:
+    return term(logits(params, view), view)
+
+  return head(attribute, init, logits, value, ("penalty",), None)._replace(unit=unit)

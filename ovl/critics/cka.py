@@ -14,6 +14,9 @@ def critic(
 ) -> Critic:
   """HSIC(Z, S) / sqrt(HSIC(Z, Z) HSIC(S, S)), with linear kernels.
 
+  Control it fails as a penalty: it sees, and so removes, what is linear alone. Of an
+  exclusive-or a fresh MLP kept an AUC of .85 to .94 of .94, at weights from 10 to 1000.
+
   Args:
     attribute: any; classes are one-hot.
     debiased: each HSIC unbiased: about 0 where independent also of few rows in many

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from ovl import nn
+from ovl.critics._removal import contrast, floored
 from ovl.critics._statistic import columns, reads
 from ovl.types import Critic, Kind, Params, View
 
 
-def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,)) -> Critic:
+def critic(
+  attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,), clip: bool = True
+) -> Critic:
   r"""E_p[log q(s|z)] - E_{p(z)p(s)}[log q(s|z)], exact over all pairs in O(NK).
 
   An upper bound on I(Z;S) only if q is close to p(s|z), and loose even then: for a
@@ -22,6 +24,8 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,)) -> Cri
     attribute: "discrete" (softmax), "continuous" or "vector" (normal, its columns
       independent given z).
     hidden: hidden widths of q.
+    clip: below 0, as no information is but a q that lags behind z, the number stays as
+      it is and has no gradient. False: as published; minimised further it diverges.
 
   Returns:
     A critic in nats.
@@ -61,12 +65,11 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (64,)) -> Cri
 
   def value(params: Params, view: View, key: PRNGKeyArray) -> Array:
     del key
+    said = contrast(logits(params, view), view) if discrete else pairs(params, view)
+    return floored(said) if clip else said
+
+  def pairs(params: Params, view: View) -> Array:
     s_NM = columns(view)
-    if discrete:
-      log_q_NK = jax.nn.log_softmax(logits(params, view))
-      p_K = weighted(s_NM, view)
-      apart_NK = jnp.where(view.classes_K, (s_NM - p_K) * log_q_NK, 0.0)
-      return weighted(apart_NK.sum(1), view)
     mean_NM, log_scale_NM = normal(params, view)
     m_M = weighted(s_NM, view)
     var_M = weighted(jnp.square(s_NM - m_M), view)

@@ -25,7 +25,8 @@ def critic(
 
   Args:
     attribute: any; the kernel of classes is 1 where they are equal, else 0.
-    kernel: of z, and of s that is not discrete: "rbf" or "linear".
+    kernel: of z, and of s that is not discrete: "rbf", or "linear", which sees, and as a
+      penalty removes, what is linear alone.
     bandwidth: of the RBF kernels; None: the median distance, without a gradient.
     unbiased: which of the two.
     tile: rows at a time.
