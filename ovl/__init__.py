@@ -5,6 +5,8 @@ __version__ = "0.1.0"
 from ovl import releases as releases
 from ovl.audit import Audit as Audit
 from ovl.audit import audit as audit
+from ovl.erase import FittedEraser as FittedEraser
+from ovl.erase import erase as erase
 from ovl.load import load as load
 from ovl.mi import Estimate as Estimate
 from ovl.mi import certify as certify

@@ -186,6 +186,9 @@ class Critic(NamedTuple):
       gradient (a moving average), or None; given the parameters before it.
     needs: what else its view must hold: of "task" and "input". Such a critic can only
       penalise: outside a train step there is neither.
+    floor: `(rows, classes) -> nats` its value reads of independent data at most; None: 0.
+    penalty: `(params, view, key) -> scalar` what the network descends where that is not
+      the value but has another unit; None: the value.
   """
 
   init: Callable[[PRNGKeyArray, View], Params]
@@ -201,6 +204,8 @@ class Critic(NamedTuple):
   normalised: bool = False
   refresh: Callable[[Params, View, PRNGKeyArray], Params] | None = None
   needs: frozenset[str] = frozenset()
+  floor: Callable[[int, int], float] | None = None
+  penalty: Callable[[Params, View, PRNGKeyArray], Array] | None = None
 
 
 class Mitigation(NamedTuple):

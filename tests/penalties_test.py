@@ -93,9 +93,10 @@ def table_information(q, s):
 
 @functools.cache
 def compiled(made):
-  """Value and loss; the slope of the value in z."""
-  both = lambda params, v: (made.value(params, v, KEY), made.loss(params, v, KEY))  # noqa: E731
-  of_z = lambda z, params, v: made.value(params, v._replace(z_ND=z), KEY)  # noqa: E731
+  """What the network descends, and the loss; the slope of the first in z."""
+  push = made.penalty or made.value
+  both = lambda params, v: (push(params, v, KEY), made.loss(params, v, KEY))  # noqa: E731
+  of_z = lambda z, params, v: push(params, v._replace(z_ND=z), KEY)  # noqa: E731
   return [jax.jit(f, compiler_options=COMPILED) for f in (both, jax.grad(of_z))]
 
 
@@ -132,7 +133,7 @@ def test_irene_has_the_published_numbers_and_slope():
 
 
 def test_irene_slope_is_the_formula():
-  v, made = published(), critic("irene")
+  v, made = published(), critic("irene", normalise="nats")
   q, s = softmax(np.asarray(v.z_ND, float), 1), np.asarray(v.s_N)
   p = np.stack([q[s == c].sum(0) for c in range(3)]) / 8
   g = np.log(p / (p.sum(1, keepdims=True) * p.sum(0)))[s] / 8
@@ -158,6 +159,8 @@ def test_irene_normalised_is_a_share():
   assert said["nats"] == pytest.approx(entropy(s), abs=1e-5)
   assert said["log_k"] == pytest.approx(0.469, abs=1e-3)
   assert said["entropy"] == pytest.approx(1, abs=1e-5)
+  reported = critic("irene", normalise="log_k").value(sure, v, KEY)
+  assert float(reported) == pytest.approx(said["nats"], abs=1e-6)
 
 
 @pytest.mark.parametrize("normalise", ["nats", "log_k", "entropy"])
@@ -170,14 +173,14 @@ def test_irene_of_one_class_is_0_and_finite(normalise):
 
 
 def test_irene_misaligned_is_irene_of_the_misaligned_rows():
-  v, made = drawn(), critic("irene", masked="misaligned")
+  v, made = drawn(), critic("irene", masked="misaligned", normalise="nats")
   params = shaken(made, v)
   _, s, y, _ = seen(v)
   q = np.exp(answers(made, params, v))
   assert (s == y).any()
   twin = table_information(q[s != y], s[s != y])
   assert value(made, params, v) == pytest.approx(twin, abs=1e-6)
-  assert value(critic("irene"), params, v) == pytest.approx(
+  assert value(critic("irene", normalise="nats"), params, v) == pytest.approx(
     table_information(q, s), abs=1e-6
   )
   none = v._replace(task_N=v.s_N)
@@ -225,7 +228,8 @@ def fused(made):
   def loss(nets):
     v = view(nets["encoder"])
     own = made.loss(as_head(nets["private"]), jax.tree.map(stop, v), KEY)
-    return task(nets, v) + own + GAMMA * made.value(as_head(stop(nets["private"])), v, KEY)
+    push = made.penalty(as_head(stop(nets["private"])), v, KEY)
+    return task(nets, v) + own + GAMMA * push
 
   return jax.jit(jax.grad(loss))(nets)
 
@@ -249,11 +253,11 @@ def two_passes():
 
 
 def test_irene_in_one_pass_is_the_two_passes_and_2022_differs_on_the_head_alone():
-  (both, own), now = two_passes(), fused(critic("irene"))
+  (both, own), now = two_passes(), fused(critic("irene", normalise="nats"))
   for part in ("encoder", "task"):
     np.testing.assert_allclose(now[part], both[part], atol=1e-6)
   np.testing.assert_allclose(now["private"], own, atol=1e-6)
-  then = fused(critic("irene", semantics="2022", gamma=GAMMA))
+  then = fused(critic("irene", semantics="2022", gamma=GAMMA, normalise="nats"))
   for part in ("encoder", "task"):
     np.testing.assert_array_equal(then[part], now[part])
   np.testing.assert_allclose(then["private"], own + both["private"], atol=1e-6)
@@ -742,7 +746,7 @@ def trained(made, stochastic, weight, steps=300, inner=3):
       v = view(net, i)
       logits = nn.mlp_apply(net["task"], passed_on(v.z_ND, stochastic, key))
       main = optax.softmax_cross_entropy_with_integer_labels(logits, y[i]).mean()
-      return main + weight * made.value(params, v, key)
+      return main + weight * (made.penalty or made.value)(params, v, key)
 
     updates, opt_net = tx.update(jax.grad(loss)(net), opt_net)
     return (optax.apply_updates(net, updates), params, opt_net, opt), None

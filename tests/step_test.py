@@ -38,7 +38,8 @@ SGD = optax.sgd(1.0)  # with rate 1 the gradient is the difference
 
 
 def term(name="irene", taps=("fc2",), penalty=True, **settings):
-  critic = load("critics", name, attribute="discrete")
+  unit = {"normalise": "nats"} if name == "irene" else {}
+  critic = load("critics", name, attribute="discrete", **unit)
   return step.Term(name, critic, "s", "discrete", K, taps, penalty, **settings)
 
 

@@ -15,7 +15,7 @@ from ovl.types import Critic, Kind, Params, View
 def critic(
   attribute: Kind = "discrete",
   hidden: tuple[int, ...] = (),
-  normalise: str = "nats",
+  normalise: str = "log_k",
   masked: str = "all",
   normalise_features: bool = False,
   semantics: str = "2023",
@@ -36,8 +36,9 @@ def critic(
   Args:
     attribute: "discrete".
     hidden: hidden widths of the head; none is the published linear head.
-    normalise: the unit: "nats", or a share of "log_k" (published weights are in it) or
-      of the "entropy" of the rows' attribute, 1 where all is known also of a rare class.
+    normalise: the unit of what a weight multiplies: a share of "log_k", the published
+      one, or of the "entropy" of the rows' attribute, 1 where all is known also of a
+      rare class, or "nats". What is reported is in nats.
     masked: "misaligned": of rows only whose attribute's code is not the task's (the two
       code the same classes, as digits and their colours do); 0 where there are none.
     normalise_features: rows of z are brought to length 1 before the head.
@@ -47,7 +48,7 @@ def critic(
     gamma: of "2022" alone; published: the weight of the penalty.
 
   Returns:
-    A critic in nats or, normalised, without a unit.
+    A critic in nats.
 
   References:
     Tartaglione (2022), https://arxiv.org/abs/2210.00891, sec. 3.
@@ -68,23 +69,27 @@ def critic(
     if masked == "misaligned":
       assert view.task_N is not None
       view = view._replace(mask_N=view.mask_N * (view.task_N != view.s_N))
-    said = plug_in(logits(params, view), view)
-    if normalise == "nats":
-      return said
-    most = jnp.log(jnp.maximum(view.classes_K.sum(), 2).astype(jnp.float32))
+    return plug_in(logits(params, view), view)
+
+  def penalty(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
+    del key
+    most = jnp.float32(1)
+    if normalise == "log_k":
+      most = jnp.log(jnp.maximum(view.classes_K.sum(), 2).astype(jnp.float32))
     if normalise == "entropy":
       most = nn.entropy(view, "discrete")
-    return jnp.where(most > 0, said / jnp.where(most > 0, most, 1.0), 0.0)
+    return jnp.where(most > 0, value(params, view) / jnp.where(most > 0, most, 1.0), 0.0)
 
   plain = masked == "all"
   uses = ("monitor", "penalty") if plain else ("penalty",)
   made = head(attribute, init, logits, value, uses, bound=None)
 
   def both(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    return made.loss(params, view, key) + gamma * value(params, view)
+    return made.loss(params, view, key) + gamma * penalty(params, view, key)
 
   return made._replace(
     loss=made.loss if semantics == "2023" else both,
-    unit="nats" if normalise == "nats" else None,
+    penalty=penalty,
+    floor=lambda rows, classes: (classes - 1) ** 2 / (2 * rows),
     needs=frozenset() if plain else frozenset({"task"}),
   )

@@ -34,8 +34,8 @@ class Case(NamedTuple):
     by_attacker: each of them alone.
     correct_SN: whether the model got each test row's task right.
     alive_S: False where training went to infinity: such a model is left out.
-    read: critic -> nats `[S]` it read at the end of training, less what it reads of
-      independent data.
+    read: critic -> nats `[S]` it read at the end of training, and what it reads of
+      independent data at most.
     control: compared with `no_penalty`, but nobody's attempt to remove anything.
   """
 
@@ -45,7 +45,7 @@ class Case(NamedTuple):
   by_attacker: dict[str, Scored]
   correct_SN: np.ndarray
   alive_S: np.ndarray
-  read: dict[str, np.ndarray]
+  read: dict[str, tuple[np.ndarray, float]]
   control: bool = False
 
   @property
@@ -196,13 +196,13 @@ def _case(
       for one in mine
       if one.row.metric in ("share", "accuracy", "r2", "information")
     ]
-  for name, nats_S in case.read.items():
+  for name, (nats_S, floor) in case.read.items():
     there = nats_S[case.alive_S]
     low, high = stats.over_models(there, 0.0, level)
     out.append(
       row._replace(
         metric="critic_information", unit="nats", method=name, value=float(there.mean()),
-        low=low, high=high, chance=0.0,
+        low=low, high=high, chance=floor,
       )
     )  # fmt: skip
   return out, reading
@@ -274,9 +274,9 @@ def _fooled(case: Case, leak_p: float, level: float) -> tuple[list[str], bool]:
   if not (leak_p <= 1 - level and share > 2 * ZERO):
     return [], False
   said = []
-  for name, nats_S in case.read.items():
+  for name, (nats_S, floor) in case.read.items():
     nats = float(nats_S[case.alive_S].mean())
-    if nats < ZERO * entropy:
+    if nats < floor + ZERO * entropy:
       said.append(
         f"{case.subject} {case.setting}: its {name} reads {max(nats, 0):.3f} nats after "
         f"training, a fresh attacker {100 * share:.0f} % of what there is beyond the task"

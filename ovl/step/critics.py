@@ -71,7 +71,13 @@ def learn(
 def read(
   term: Term, params: Params, seen: View, there: Array, key: PRNGKeyArray
 ) -> Float[Array, ""]:
-  """The critic's value, differentiable in the representation alone; 0 where nothing can
-  be told apart."""
-  value = term.critic.value(jax.lax.stop_gradient(params), seen, key)
-  return jnp.where(there, value, 0.0)
+  """What the critic reads; 0 where nothing can be told apart."""
+  return jnp.where(there, term.critic.value(params, seen, key), 0.0)
+
+
+def push(
+  term: Term, params: Params, seen: View, there: Array, key: PRNGKeyArray
+) -> Float[Array, ""]:
+  """What the network descends, a function of the representation alone."""
+  penalty = term.critic.penalty or term.critic.value
+  return jnp.where(there, penalty(jax.lax.stop_gradient(params), seen, key), 0.0)

@@ -131,7 +131,7 @@ def make_step(
           term = site.term
           known = learnt if term.order == "critic_first" else state.critics
           seen, there = critics.view(site, z[site.tap], batch)
-          value = critics.read(term, known[site.name][0], seen, there, key_of(site.name))
+          value = critics.push(term, known[site.name][0], seen, there, key_of(site.name))
           said += weights[term.name] * term.factor(done) * site.factor * value
         if not module.last:
           return said, None

@@ -70,7 +70,7 @@ def cases(
     }
     best = alone[names[0]] if len(alone) == 1 else None
     best = best or cells.scored(lane, column, 0, found[i], frame)
-    read = {name: nats_S for (name, at), nats_S in point.read.items() if at == tap}
+    read = {name: said for (name, at), said in point.read.items() if at == tap}
     control = point.subject == UNTRAINED
     return Case(
       point.subject, point.setting, best, alone, point.correct_SN, point.alive_S, read,

@@ -32,8 +32,8 @@ class Point(NamedTuple):
       tap it edits alone.
     correct_SN: whether the model got each test row's task right.
     alive_S: False where training went to infinity.
-    read: (term, tap) -> `[S]` nats that the critics of training read at its end, less
-      what they read of independent data.
+    read: (term, tap) -> `[S]` nats that critics of training read at its end, and what
+      they read of independent data at most.
   """
 
   subject: str
@@ -41,7 +41,7 @@ class Point(NamedTuple):
   z: dict[str, np.ndarray]
   correct_SN: np.ndarray
   alive_S: np.ndarray
-  read: dict[tuple[str, str], np.ndarray]
+  read: dict[tuple[str, str], tuple[np.ndarray, float]]
 
 
 class Studio(NamedTuple):
@@ -151,7 +151,7 @@ def _points(
       {t: named[t].reshape(S, W, *named[t].shape[1:])[:, w] for t in studio.made.taps},
       correct[:, w],
       alive.reshape(S, W)[:, w],
-      {name: nats.reshape(S, W)[:, w] for name, nats in read.items()},
+      {at: (nats.reshape(S, W)[:, w], floor) for at, (nats, floor) in read.items()},
     )
     for w, setting in enumerate(settings)
   ]
@@ -159,8 +159,8 @@ def _points(
 
 def _read(
   plan: step.Plan, nets: fit.Nets, batch_size: int
-) -> dict[tuple[str, str], np.ndarray]:
-  """What critics that monitor in nats read, above what independent data would give."""
+) -> dict[tuple[str, str], tuple[np.ndarray, float]]:
+  """What critics that monitor in nats read, and would of independent data."""
   found = {}
   for term in plan.terms:
     critic = term.critic
@@ -168,7 +168,7 @@ def _read(
       continue
     floor = critic.floor(batch_size, term.outputs) if critic.floor else 0.0
     for tap in term.taps:
-      found[term.name, tap] = nets.read[f"{term.name}/{tap}"] - floor
+      found[term.name, tap] = nets.read[f"{term.name}/{tap}"], floor
   return found
 
 
