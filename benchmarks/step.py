@@ -235,7 +235,7 @@ def against_torch(kind: str, repeats: int) -> None:
   best = {name: min(r[name] for r in runs) for name in runs[0]}
   peer = min(v for name, v in best.items() if name != "ours")
   report(
-    kind, f"PyTorch {torch.__version__}, {SEEDS[kind]} seeds in turn, the best thread count",
+    kind, f"PyTorch {torch.__version__}, {SEEDS[kind]} seeds in turn, best thread count",
     best["ours"], peer, agree=agree, gap=round(gap, 6),
     ceiling_share=round(flops / best["ours"] / ceiling(repeats), 3),
   )  # fmt: skip

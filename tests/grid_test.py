@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 
 from ovl import grid, load, mesh, rng
 from ovl.audit import from_config, make_settings
-from ovl.probes import _program
 from ovl.judge import cells
+from ovl.probes import _program
 from ovl.types import Lane
 
 SIZES = (200, 60, 100)

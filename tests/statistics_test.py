@@ -158,7 +158,8 @@ def apart(x):
 
 def gram(x, sigma=None):
   d = apart(x)
-  sigma = np.quantile(d[np.triu_indices(len(d), 1)], 0.5, method="lower") if sigma is None else sigma
+  if sigma is None:
+    sigma = np.quantile(d[np.triu_indices(len(d), 1)], 0.5, method="lower")
   return np.exp(-(d**2) / (2 * sigma**2))
 
 

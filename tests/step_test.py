@@ -286,7 +286,7 @@ def test_bad_plans_are_refused_in_one_line(make, said):
   assert "\n" not in str(refused.value)
 
 
-# ---- local modules ------------------------------------------------------------------------
+# ---- local modules ---------------------------------------------------------------------
 
 
 def test_local_modules_equal_the_summed_loss_with_stopped_gradients():

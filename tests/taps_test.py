@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ovl import load, mesh, rng, pooling, taps
+from ovl import load, mesh, pooling, rng, taps
 from ovl.types import BadInput, Model
 
 GEN = np.random.default_rng(0)
