@@ -1,44 +1,70 @@
 """Digits on coloured ground: can a net that reads digits be made to forget the colour?
 
-ovl unlearn --config=colour
-ovl unlearn --config=colour:smoke
+ovl unlearn                          3 penalties x 3 weights x 5 seeds, 2 erasers
+ovl unlearn --config=colour:all      every penalty, mitigation and eraser
+ovl unlearn --config=colour:smoke    a quick look
 """
 
 from ml_collections import ConfigDict
 
+# Weights from "does little" to "costs the task"; critics get several steps a batch.
+SWEEPS = dict(
+  irene=dict(weights=(10.0, 30.0, 60.0), inner_steps=3),
+  adversary=dict(weights=(0.3, 0.6, 1.0), inner_steps=3, order="critic_first"),
+  hsic=dict(weights=(10.0, 20.0, 40.0)),
+  reversal=dict(weights=(0.3, 0.6, 1.0), inner_steps=5, order="critic_first"),
+  confusion=dict(weights=(0.1, 0.3, 0.6), inner_steps=3, order="critic_first"),
+  lnl=dict(weights=(3.0, 5.0, 8.0), inner_steps=5, order="critic_first"),
+  club=dict(weights=(0.03, 0.06, 0.1), inner_steps=5),
+  detachment=dict(
+    weights=(0.1, 0.3, 1.0), inner_steps=3, likelihood="gaussian", b=0.1, g=2.0
+  ),
+  cka=dict(weights=(10.0, 20.0, 40.0)),
+  dcor=dict(weights=(3.0, 6.0, 12.0)),
+  mmd=dict(weights=(0.3, 1.0, 2.0)),
+  end=dict(weights=(0.3, 1.0, 3.0)),
+  reweight=dict(weights=(1.0,)),
+  group_dro=dict(weights=(0.01, 0.1)),
+  input_noise=dict(weights=(0.3, 1.0)),
+  l2=dict(weights=(0.001, 0.01)),
+)
+ERASERS = (
+  "leace", "oracle_leace", "quadratic_leace", "mean_projection", "sal", "inlp", "rlace",
+  "kernel",
+)  # fmt: skip
+
 
 def get_config(arg: str = "") -> ConfigDict:
   words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"smoke"}:
-    raise ValueError(f"colour:{arg}: unknown {sorted(unknown)}; have smoke")
+  if unknown := words - {"smoke", "all"}:
+    raise ValueError(f"colour:{arg}: unknown {sorted(unknown)}; have smoke, all")
 
   c = ConfigDict()
   c.seed = 0
   c.seeds = 5
-  c.dataset = dict(name="colour", rho=0.9, draw=0)
+  c.dataset = dict(name="colour", rho=0.5, draw=0)
   c.model = dict(name="mlp", hidden=(128, 32))
   c.fit = dict(epochs=60, batch_size=119, learning_rate=3e-3)
   c.unlearn = dict(
     attribute="colour",
     taps=("fc2",),
-    penalties=dict(
-      irene=dict(weights=(0.3, 1.0, 3.0)),
-      adversary=dict(weights=(0.1, 0.3, 1.0)),
-      hsic=dict(weights=(10.0, 100.0, 1000.0)),
-    ),
+    penalties={name: SWEEPS[name] for name in ("irene", "adversary", "hsic")},
     weights=(0.1, 1.0, 10.0),
-    erasers=dict(leace=dict(), mean_projection=dict()),
+    erasers=dict(leace={}, mean_projection={}),
     monitors=("linear",),
     attackers=("linear", "mlp", "trees"),
     level=0.95,
     max_width=512,
   )
+  if "all" in words:
+    c.unlearn.penalties = SWEEPS
+    c.unlearn.erasers = {name: {} for name in ERASERS}
   if "smoke" in words:
     c.seeds = 3
-    c.fit.epochs = 10
+    c.fit.epochs = 20
     c.unlearn.penalties = dict(
-      irene=dict(weights=(0.3, 3.0)), hsic=dict(weights=(10.0, 1000.0))
+      irene=dict(weights=(10.0, 30.0), inner_steps=3), hsic=dict(weights=(10.0, 40.0))
     )
-    c.unlearn.erasers = dict(leace=dict())
+    c.unlearn.erasers = dict(leace={})
     c.unlearn.attackers = ("linear",)
   return c

@@ -113,8 +113,8 @@ def conclude(
   loud: list[str] = []
   on_front = front(cases)
   for i, case in enumerate(cases):
-    leak_p = float(adjusted[tested.index(case)]) if column.beyond else np.nan
-    p_S = p[tested.index(case)] if column.beyond else None
+    leak_p = (float(adjusted[i]), float(adjusted[0])) if column.beyond else (np.nan,) * 2
+    p_S = p[i] if column.beyond else None
     mine, said = _case(
       case, cases[0], on_front[i], frame, base, majority, seeds, level, leak_p, p_S
     )
@@ -148,9 +148,9 @@ def _both(many: list[rows.Series], seeds: list[int], level: float) -> list[Row]:
 
 def _case(
   case: Case, plain: Case, on_front: bool, frame: Frame, base: Row, majority: list,
-  seeds: list[int], level: float, leak_p: float, p_S: np.ndarray | None,
+  seeds: list[int], level: float, leaks: tuple[float, float], p_S: np.ndarray | None,
 ) -> tuple[list[Row], list[str]]:  # fmt: skip
-  lane = case.best.lane
+  lane, (leak_p, plain_p) = case.best.lane, leaks
   row = base._replace(
     subject=case.subject, setting=case.setting, layer=lane.layer, layer_index=lane.depth,
     width=lane.z_SND.shape[-1], attribute=case.best.column.name,
@@ -166,8 +166,11 @@ def _case(
   out = _both([*series, _accuracy(case, frame, row)], seeds, level)
   removed_S = _removed(case, plain)
   cost_S = plain.accuracies - case.accuracies
-  word = _verdict(case, plain, leak_p, removed_S, level)
+  word = _verdict(case, plain, leak_p, plain_p, removed_S, level)
   reading, fooled = _fooled(case, leak_p, level)
+  if beyond is None:  # its aggregate row is there even so: it carries the verdict
+    unit = rows.UNITS["share_beyond_task"]
+    out.append(row._replace(metric="share_beyond_task", unit=unit))
   out = [
     r._replace(
       p=None if np.isnan(leak_p) else leak_p,
@@ -179,7 +182,8 @@ def _case(
     for r in out
   ]
   if case is not plain:
-    out.append(_paired(row, "removed_share", "share of H(S|Y)", removed_S, level))
+    if beyond is not None:
+      out.append(_paired(row, "removed_share", "share of H(S|Y)", removed_S, level))
     out.append(_paired(row, "task_cost", "share", cost_S, level))
   out.append(row._replace(metric="on_front", unit="", value=float(on_front), level=None))
   if not case.alive_S.all():
@@ -252,18 +256,20 @@ def _paired(
 
 
 def _verdict(
-  case: Case, plain: Case, leak_p: float, removed_S: np.ndarray, level: float
-) -> str:
+  case: Case, plain: Case, leak_p: float, plain_p: float, removed_S: np.ndarray,
+  level: float,
+) -> str:  # fmt: skip
   """How much is left, in one word."""
+  if case.best.beyond is None:
+    return verdict.ENTAILED
   leaks = leak_p <= 1 - level
   if case is plain or case.control:
     return verdict.LEAKS if leaks else verdict.NOTHING
-  if case.best.beyond is None:
-    return verdict.ENTAILED
   _, low, high = stats.excess(removed_S[np.isfinite(removed_S)], level)
   less, more = low > SMALL, high < -SMALL
   if not leaks:
-    return REMOVED if less else NOTHING
+    # What leaked before and is not found now, nor surely less, may still be there.
+    return REMOVED if less else verdict.NOTHING if plain_p <= 1 - level else NOTHING
   return REDUCED if less else WORSE if more else LEFT
 
 

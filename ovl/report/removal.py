@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ovl.report.table import interval, number, short
+from ovl.results import to_dict
 from ovl.types import Row
 
 
@@ -61,6 +62,7 @@ def read(rows: Iterable[Row]) -> list[Spot]:
   for row in rows:
     if row.kind != "unlearn" or row.seed is not None:
       continue
+    row = Row(**to_dict(row))  # as it is on disk: empty in place of nan
     setting = json.loads(row.setting or "{}")
     attacker = setting.pop("attacker", None)
     key = row.subject, json.dumps(setting), row.layer

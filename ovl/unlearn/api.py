@@ -13,7 +13,7 @@ from ovl.judge import cells, removal
 from ovl.load import settings as settings_of
 from ovl.types import BadInput, Row
 from ovl.unlearn.attack import cases
-from ovl.unlearn.points import Studio, points
+from ovl.unlearn.points import Studio, points, subjects
 from ovl.unlearn.settings import Settings, known
 
 Progress = Callable[[float, str], None]
@@ -65,10 +65,11 @@ def run(
   column = cells.column(made.attribute, attribute, ground.dataset.y, frame)
   if column.state:
     raise BadInput(f"unlearn.attribute={made.attribute!r}: {column.state}")
-  results.claim(directory, dict(config))
-  results.record(directory, "running", started)
   cache = directory / "checkpoints"
   studio = Studio(ground, frame, made, cache / "nets", progress)
+  subjects(studio)
+  results.claim(directory, dict(config))
+  results.record(directory, "running", started)
   found = list(points(studio))
 
   base = Row(
@@ -88,6 +89,8 @@ def run(
     )
     progress(0.95, "permutation tests")
     mine, warned = removal.conclude(attacked, frame, base, ground.seeds, made.level, seed)
+    if number:  # what labels alone say is the same at every tap
+      mine = [row for row in mine if row.layer]
     rows, loud = rows + mine, loud + warned
   meta = {
     "title": f"{ground.dataset.name}: what it takes to forget {made.attribute}",

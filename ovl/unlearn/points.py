@@ -54,22 +54,36 @@ class Studio(NamedTuple):
   progress: Progress
 
 
+def subjects(studio: Studio) -> list[Penalty]:
+  """The penalties; looks up every name before anything is trained or written."""
+  made, ground = studio.made, studio.ground
+  x_B, key = jnp.asarray(ground.dataset.x[:2]), jax.random.key(0)
+  look = lambda: ground.model.apply(*ground.model.init(key, x_B), x_B)[1]  # noqa: E731
+  _check_taps(made.taps, [taps.INPUT, *jax.eval_shape(look)])
+  if made.erasers and not ground.model.stages:
+    raise BadInput("unlearn.erasers: this model has no stages, so no layer can be edited")
+  for name, given in made.erasers.items():
+    load("erasers", name, **given)
+  attributes = ground.dataset.attributes
+  return [penalty(name, g, made, attributes) for name, g in made.penalties.items()]
+
+
 def points(studio: Studio) -> Iterator[Point]:
   """Every point of the study, `no_penalty` first."""
   made, attributes = studio.made, studio.ground.dataset.attributes
-  subjects = [penalty(name, g, made, attributes) for name, g in made.penalties.items()]
+  tried = subjects(studio)
   plain = fit.Aims(
     step.Plan(tuple(monitors(made, attributes))),
     attributes=_columns(studio, (made.attribute,)),
   )
-  total = 1 + len(subjects)
+  total = 1 + len(tried)
   nets = _trained(studio, NO_PENALTY, plain, 1, 0, total)
   yield from _points(studio, NO_PENALTY, nets, [""], plain.plan)
   untrained = nets._replace(params=nets.first_params, state=nets.first_state, read={})
   yield from _points(studio, UNTRAINED, untrained, [""], step.Plan())
   for tap in made.taps:
     yield from _erased(studio, nets, tap)
-  for number, one in enumerate(subjects, 1):
+  for number, one in enumerate(tried, 1):
     nets = _trained(studio, one.name, _aims(studio, one), len(one.weights), number, total)
     settings = [json.dumps({"weight": w}) for w in one.weights]
     yield from _points(studio, one.name, nets, settings, one.plan)
@@ -83,7 +97,10 @@ def _trained(
   def said(share: float, text: str) -> None:
     studio.progress(0.5 * (number + share) / total, f"training {name}: {text}")
 
-  return studio.ground.train(home, said, aims, copies)
+  try:
+    return studio.ground.train(home, said, aims, copies)
+  except FloatingPointError as error:
+    raise FloatingPointError(f"unlearn: {name}: {error}") from error
 
 
 def _aims(studio: Studio, one: Penalty) -> fit.Aims:
@@ -139,7 +156,6 @@ def _points(
     ground.model, nets.params, nets.state, ground.dataset.x, rows, mesh.make(len(rows)),
     max_width=studio.made.max_width,
   )  # fmt: skip
-  _check_taps(studio.made.taps, list(named))
   test = frame.part("test")
   correct = (code[:, test] == np.repeat(frame.y_SN[:, test], W, 0)).reshape(S, W, -1)
   alive = np.ones(S * W, bool) if nets.alive is None else nets.alive
@@ -215,8 +231,6 @@ def _width(studio: Studio, nets: fit.Nets, tap: str) -> int:
   shapes = taps.shapes(
     studio.ground.model, nets.params, nets.state, studio.ground.dataset.x
   )
-  if not studio.ground.model.stages:
-    raise BadInput("unlearn.erasers: this model has no stages, so no layer can be edited")
   if tap not in shapes:
     raise BadInput(f"unlearn.erasers: {tap!r} is no layer: {nearest(tap, list(shapes))}")
   width = int(np.prod(shapes[tap]))

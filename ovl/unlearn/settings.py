@@ -13,6 +13,7 @@ from ovl.load import load, names, nearest
 from ovl.types import Attribute, BadInput
 
 TREES = "trees"
+RESERVED = ("no_penalty", "untrained", "label", "majority")
 _TERM = {f.name for f in fields(step.Term)} - {
   "name", "critic", "kind", "outputs", "penalty", "attribute",
 }  # fmt: skip
@@ -92,8 +93,9 @@ def penalty(
   Raises:
     BadInput: an unknown method, setting or attribute, a negative weight.
   """
-  weights = tuple(given.get("weights", made.weights))
-  check_weights(weights, name)
+  if name in RESERVED:
+    raise BadInput(f"unlearn.penalties.{name}: the name is taken: give another, and critic")
+  weights = check_weights(given.get("weights", made.weights), name)
   parts = {name: dict(given)} | {k: dict(v) for k, v in given.get("also", {}).items()}
   fixed: dict[str, float] = {}
   terms: list[step.Term] = []
@@ -101,8 +103,7 @@ def penalty(
   used: dict[str, None] = {}
   for part, settings in parts.items():
     if part != name:
-      fixed[part] = float(settings.get("weight", 1.0))
-      check_weights((fixed[part],), part)
+      fixed[part] = check_weights((settings.get("weight", 1.0),), part)[0]
     about = settings.get("attribute", made.attribute)
     used[about] = None
     built = _built(part, settings, made, known(about, attributes), about)
@@ -119,15 +120,18 @@ def penalty(
   return Penalty(name, plan, weights, fixed, tuple(used), grouped)
 
 
-def check_weights(weights: tuple[float, ...], name: str) -> None:
-  """Refuses weights that are none."""
-  if not weights:
-    raise BadInput(f"unlearn.penalties.{name}.weights is empty")
-  for weight in weights:
-    if not (np.isfinite(weight) and weight >= 0):
-      raise BadInput(
-        f"unlearn.penalties.{name}: weight {weight}: expected finite and at least 0"
-      )
+def check_weights(given: Any, name: str) -> tuple[float, ...]:
+  """The weights; refuses what is none."""
+  where = f"unlearn.penalties.{name}"
+  if not isinstance(given, list | tuple):
+    raise BadInput(f"{where}.weights={given!r}: expected several, such as (0.1, 1.0)")
+  if not given or len(set(given)) < len(given):
+    raise BadInput(f"{where}.weights={given!r}: expected at least one, and none twice")
+  for weight in given:
+    number = isinstance(weight, int | float)
+    if not (number and np.isfinite(weight) and weight >= 0):
+      raise BadInput(f"{where}: weight {weight!r}: expected finite and at least 0")
+  return tuple(float(weight) for weight in given)
 
 
 def known(name: str, attributes: Mapping[str, Attribute]) -> Attribute:

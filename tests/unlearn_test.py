@@ -1,0 +1,530 @@
+"""Unlearning from a config: rows, controls, resuming, what diverges, every kind of subject.
+
+This file is itself a data set and a critic, which `ovl.load` finds by its path.
+"""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from ovl import cli, fit, load, results
+from ovl.columns import encode
+from ovl.judge import cells
+from ovl.types import Attribute, BadInput, Dataset
+from ovl.unlearn import Settings, run
+from ovl.unlearn.attack import cases
+from ovl.unlearn.points import Studio, points
+
+HERE = str(pathlib.Path(__file__))
+PARTS = {"train": 0.4, "probe": 0.3, "stop": 0.08, "test": 0.22}
+SEEDS = [3, 4, 5]
+HSIC, IRENE = {"weights": (0.0, 300.0)}, {"weights": (0.0, 3.0)}
+
+
+def dataset(draw=0, rows=1500):
+  """Six normal inputs, a fixed split; the task is the sign of the sum of the first two.
+
+  shade: which third of the second, so part of it is beyond the task. age: the same as a
+  quantity. coin: independent of everything, of as many classes as the shade, so that its
+  programs are the same. copy: the task.
+  """
+  gen = np.random.default_rng([draw, 12])
+  x = gen.normal(size=(rows, 6)).astype(np.float32)
+  y = (x[:, 0] + x[:, 1] > 0).astype(np.int32)
+  edges = (np.cumsum(list(PARTS.values()))[:-1] * rows).astype(int)
+  part = np.empty(rows, "<U5")
+  for name, some in zip(PARTS, np.split(gen.permutation(rows), edges), strict=True):
+    part[some] = name
+  attributes = {
+    "shade": encode(np.digitize(x[:, 1], (-0.5, 0.5))),
+    "coin": encode(gen.integers(0, 3, rows)),
+    "copy": encode(y),
+    "age": Attribute(40 + 9.0 * x[:, 1] + gen.normal(size=rows), "continuous"),
+  }
+  labels = ("no", "yes")
+  return Dataset("planted", x, y, labels, attributes, np.arange(rows), split=part)
+
+
+def critic(attribute="discrete", chance=0.004):
+  """HSIC that now and then, by the key of seed and step, is no number."""
+  whole = load("critics", "hsic", attribute=attribute)
+
+  def value(params, view, key):
+    lost = jax.random.uniform(key) < chance
+    return jnp.where(lost, jnp.nan, whole.value(params, view, key))
+
+  return whole._replace(value=value)
+
+
+def config(**unlearn):
+  # One `fit` everywhere: the program of no_penalty is compiled once.
+  section = {
+    "attribute": "shade",
+    "taps": ("fc2",),
+    "attackers": ("linear",),
+  }
+  return {
+    "seed": 3,
+    "seeds": 3,
+    "dataset": {"name": HERE},
+    "model": {"name": "mlp", "hidden": (16, 8)},
+    "fit": {"epochs": 20, "batch_size": 100, "learning_rate": 1e-2},
+    "unlearn": section | unlearn,
+  }
+
+
+def whole_config():
+  penalties = {"irene": dict(IRENE), "hsic": dict(HSIC)}
+  return config(penalties=penalties, erasers={"leace": {}, "mean_projection": {}})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  home = tmp_path_factory.mktemp("run") / "w"
+  said = []
+  result, page = run(whole_config(), home, lambda share, what: said.append((share, what)))
+  return home, result, page, said
+
+
+def aggregates(rows, metric):
+  """(subject, setting) -> the row over seeds; those of single attackers left out."""
+  return {
+    (r.subject, r.setting): r
+    for r in rows
+    if r.metric == metric and r.seed is None and "attacker" not in r.setting
+  }
+
+
+def weight(w):
+  return json.dumps({"weight": w})
+
+
+SUBJECTS = [
+  ("no_penalty", ""), ("untrained", ""), ("leace", ""), ("mean_projection", ""),
+  ("irene", weight(0.0)), ("irene", weight(3.0)),
+  ("hsic", weight(0.0)), ("hsic", weight(300.0)),
+]  # fmt: skip
+
+
+# ---- the run as a whole --------------------------------------------------------------
+
+
+def test_workdir_holds_what_is_promised(finished):
+  home, result, page, _ = finished
+  names = ("config.json", "run.json", "rows.jsonl", "rows.csv", "report.html")
+  for name in (*names, "plots/front.svg", "plots/front.png"):
+    assert (home / name).stat().st_size > 0
+  assert page == home / "report.html"
+  record = json.loads((home / "run.json").read_text())
+  assert record["status"] == "complete"
+  assert record["schema"] == results.SCHEMA
+  assert record["config"]["unlearn"]["attribute"] == "shade"
+  assert record["loud"] == result.meta["loud"]
+  assert {"jax", "python"} <= record["versions"].keys()
+  assert results.read(home) == [
+    type(r)(**(type(r)()._asdict() | results.to_dict(r))) for r in result.rows
+  ]
+
+
+def test_progress_only_rises_through_training_and_attack(finished):
+  *_, said = finished
+  stages = [s for s, what in said if not what.startswith("erasing")]
+  assert stages == sorted(stages)
+  assert stages[-1] == 1.0
+
+
+def test_rows_keep_the_contract(finished):
+  _, result, *_ = finished
+  for row in result.rows:
+    assert row.kind == "unlearn"
+    assert (row.seed is None) != (row.num_seeds is None), row
+    assert row.metric
+    if row.metric == "on_front":  # a yes or no: no interval
+      assert row.value in (0.0, 1.0)
+      continue
+    assert row.unit, row
+    assert row.value is not None
+    assert np.isfinite(row.value), row
+    assert row.low <= row.value + 1e-6 <= row.high + 2e-6, row
+    assert row.level == 0.95
+    assert row.chance is not None, row
+    assert row.num_seeds in (None, 3)
+    assert row.seed in (None, *SEEDS)
+  for metric in ("task_accuracy", "accuracy", "share", "share_beyond_task"):
+    for subject, setting in SUBJECTS:
+      mine = [
+        r.seed
+        for r in result.rows
+        if (r.subject, r.setting, r.metric) == (subject, setting, metric)
+        and r.seed is not None
+      ]
+      assert mine == SEEDS, (subject, setting, metric)
+
+
+def test_every_subject_has_every_metric(finished):
+  _, result, *_ = finished
+  rows = result.rows
+  for metric in ("task_accuracy", "accuracy", "share", "share_beyond_task", "on_front"):
+    found = aggregates(rows, metric)
+    assert [key for key in found if key[0] not in ("label", "majority")] == SUBJECTS
+  for metric in ("removed_share", "task_cost"):
+    assert list(aggregates(rows, metric)) == SUBJECTS[1:]  # no_penalty is what is compared
+  for row in aggregates(rows, "share_beyond_task").values():
+    assert row.verdict
+    assert 0 < row.p <= 1
+  assert {("label", ""), ("majority", "")} <= aggregates(rows, "share").keys()
+  read = {(r.subject, r.method) for r in rows if r.metric == "critic_information"}
+  assert read == {("irene", "irene")}  # HSIC has no nats
+  attacked = {
+    (r.subject, s.get("weight"), r.metric)
+    for r in rows
+    if (s := json.loads(r.setting or "{}")).get("attacker") == "linear"
+  }
+  assert len(attacked) == len(SUBJECTS) * 3  # share, accuracy, information
+
+
+def test_no_two_rows_are_about_the_same(finished, tmp_path):
+  """Also of two taps: what labels alone say is said once."""
+  _, result, *_ = finished
+  two, _ = run(config(taps=("fc1", "fc2")), tmp_path / "w")
+  for rows in (result.rows, two.rows):
+    keys = [
+      (r.subject, r.setting, r.layer, r.attribute, r.metric, r.method, r.seed)
+      if r.metric == "critic_information"
+      else (r.subject, r.setting, r.layer, r.attribute, r.metric, r.seed)
+      for r in rows
+    ]
+    assert len(keys) == len(set(keys))
+  assert {r.layer for r in two.rows} == {"", "fc1", "fc2"}
+
+
+def test_what_was_planted_is_found(finished):
+  _, result, *_ = finished
+  share = aggregates(result.rows, "share_beyond_task")
+  assert share["no_penalty", ""].verdict == "leaks"
+  assert share["no_penalty", ""].low > 0.05
+  assert share["hsic", weight(300.0)].verdict in ("reduced", "removed")
+  assert aggregates(result.rows, "task_accuracy")["no_penalty", ""].value > 0.95
+  # The penalty cannot know what of the shade the task needs.
+  assert aggregates(result.rows, "task_cost")["hsic", weight(300.0)].low > 0
+
+
+def test_same_command_same_bytes_and_finished_stages_are_not_redone(finished, tmp_path):
+  home, *_ = finished
+  rows = (home / "rows.csv").read_bytes()
+  run(whole_config(), tmp_path / "again")
+  assert (tmp_path / "again/rows.csv").read_bytes() == rows
+
+  class Stop(Exception):
+    pass
+
+  cut = tmp_path / "cut"
+
+  def until(word):
+    said = []
+
+    def progress(share, what):
+      said.append(what)
+      if what.startswith(word):
+        raise Stop
+
+    with pytest.raises(Stop):
+      run(whole_config(), cut, progress)
+    assert json.loads((cut / "run.json").read_text())["status"] == "running"
+    return said
+
+  until("training irene")
+  said = until("training hsic")
+  assert not any("training no_penalty" in s for s in said)
+  said = until("linear attacks")
+  assert not any("training irene" in s for s in said)
+  said = until("permutation tests")
+  assert not any(s.startswith("training") for s in said)
+  said = []
+  run(whole_config(), cut, lambda share, what: said.append(what))
+  assert not any("training" in s or "attacks" in s for s in said)
+  assert (cut / "rows.csv").read_bytes() == rows
+
+
+def test_a_finished_workdir_says_so(finished, tmp_path, capsys):
+  home, *_ = finished
+  shutil.copytree(home, tmp_path / "w")
+  before = (tmp_path / "w/rows.csv").stat().st_mtime_ns
+  file = tmp_path / "mine.py"
+  file.write_text(
+    f"from ml_collections import ConfigDict\ndef get_config():\n"
+    f"  return ConfigDict({whole_config()!r})\n"
+  )
+  words = ["ovl", "unlearn", f"--config={file}", f"--workdir={tmp_path / 'w'}"]
+  assert cli.main(words) == 0
+  said = capsys.readouterr().out
+  assert "is complete: nothing to do" in said
+  assert "mean_projection" in said
+  assert (tmp_path / "w/rows.csv").stat().st_mtime_ns == before
+  assert cli.main([*words, "--config.seeds=4"]) == 2
+  assert "another config" in capsys.readouterr().err
+  assert ConfigDict(whole_config()).to_dict() == whole_config()
+
+
+# ---- weight 0, and what is shared ----------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["irene", "hsic"])
+def test_weight_0_is_no_penalty(finished, name):
+  _, result, *_ = finished
+  for metric in ("task_accuracy", "accuracy", "share", "share_beyond_task"):
+    one = {
+      (r.subject, r.setting, r.seed): r.value for r in result.rows if r.metric == metric
+    }
+    for seed in (*SEEDS, None):
+      plain = one["no_penalty", "", seed]
+      assert one[name, weight(0.0), seed] == pytest.approx(plain, abs=1e-6)
+  for metric in ("removed_share", "task_cost"):
+    row = aggregates(result.rows, metric)[name, weight(0.0)]
+    assert row.value == pytest.approx(0, abs=1e-6)
+    assert row.p > 0.05
+
+
+def test_weights_of_a_seed_share_initialisation_and_seeds_do_not(finished, monkeypatch):
+  home, *_ = finished
+  studio = make_studio(whole_config(), home)
+  nets = []
+  train = fit.Ground.train
+
+  def watched(*given):
+    nets.append(train(*given))
+    return nets[-1]
+
+  monkeypatch.setattr(fit.Ground, "train", watched)
+  list(points(studio))
+  plain, irene, hsic = nets
+  for one in (irene, hsic):
+    for a, b in zip(*map(jax.tree.leaves, (plain.first_params, one.first_params)), strict=True):
+      np.testing.assert_array_equal(np.repeat(a, 2, 0), b)
+      assert a.ndim < 3 or not np.array_equal(a[0], a[1])
+    # Even lanes have weight 0, odd ones went elsewhere.
+    for a, b in zip(*map(jax.tree.leaves, (plain.params, one.params)), strict=True):
+      np.testing.assert_allclose(a, b[::2], rtol=1e-4, atol=1e-5)
+      assert np.abs(a - b[1::2]).max() > 1e-3
+
+
+# ---- attackers -----------------------------------------------------------------------
+
+
+def make_studio(config, home=None):
+  """The ground of a study; networks of a finished one are read, not trained."""
+  ground = fit.prepare(config)
+  frame = cells.frame(ground.part, ground.dataset.y, len(ground.dataset.labels), None)
+  made = Settings(**config["unlearn"])
+  nets = None if home is None else home / "checkpoints/nets"
+  return Studio(ground, frame, made, nets, fit.quiet)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_attackers_learn_from_rows_nobody_saw(fixed):
+  one = config()
+  if not fixed:  # every seed splits for itself
+    one["dataset"] = {"name": str(pathlib.Path(__file__).parent / "tiny.py")}
+  studio = make_studio(one)
+  frame, part = studio.frame, studio.ground.part
+  for s in range(3):
+    judged = frame.rows_SN[s]
+    assert len(set(judged)) == len(judged) == sum(frame.sizes)
+    assert not set(judged) & set(part["train"][s])
+    for name in ("probe", "stop", "test"):
+      np.testing.assert_array_equal(judged[frame.part(name)], part[name][s])
+
+
+def test_the_best_attacker_is_as_good_as_scikit_learns_best(finished):
+  home, *_ = finished
+  one = config(attackers=("linear", "trees"))
+  studio = make_studio(one, home)
+  frame, data = studio.frame, studio.ground.dataset
+  column = cells.column("shade", data.attributes["shade"], data.y, frame)
+  found = list(points(studio))
+  said = []
+  (plain, _) = cases(
+    found, "fc2", 0, column, frame, studio.made, 3, lambda s, t: said.append(t), None
+  )
+  assert plain.by_attacker.keys() == {"linear", "trees"}
+  assert any(t.startswith("trees attack no_penalty") for t in said)
+  ours = np.mean([m["accuracy"][0] for m in plain.best.metrics])
+  probe, test = frame.part("probe"), frame.part("test")
+  theirs = []
+  for s in range(3):
+    z, labels = found[0].z["fc2"][s], column.s_SN[s]
+    models = (
+      make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+      HistGradientBoostingClassifier(random_state=0, max_iter=50),
+    )
+    with threadpool_limits(1):
+      scores = [m.fit(z[probe], labels[probe]).score(z[test], labels[test]) for m in models]
+    theirs.append(scores)
+    for i, name in enumerate(("linear", "trees")):
+      alone = plain.by_attacker[name].metrics[s]["accuracy"][0]
+      assert alone == pytest.approx(scores[i], abs=0.06)
+  best = np.mean(theirs, 0).max()
+  assert best > 0.6  # of three classes
+  assert ours == pytest.approx(best, abs=0.02)
+
+
+def test_trees_are_asked_where_the_front_is_only(tmp_path):
+  penalties = {"hsic": dict(HSIC)}
+  result, _ = run(config(attackers=("linear", "trees"), penalties=penalties), tmp_path / "w")
+  asked = {
+    (r.subject, json.loads(r.setting).get("weight"))
+    for r in result.rows
+    if '"trees"' in r.setting
+  }
+  best = {
+    (subject, json.loads(setting or "{}").get("weight"))
+    for (subject, setting), r in aggregates(result.rows, "on_front").items()
+    if r.value == 1
+  }
+  assert best | {("no_penalty", None)} <= asked
+  assert "untrained" not in {subject for subject, _ in asked}
+
+
+def test_a_coin_leaves_nothing_to_remove(tmp_path):
+  penalties = {"irene": dict(IRENE)}
+  result, _ = run(config(attribute="coin", penalties=penalties), tmp_path / "w")
+  share = aggregates(result.rows, "share_beyond_task")
+  assert share["no_penalty", ""].verdict == "no evidence"
+  assert share["no_penalty", ""].p > 0.05
+  assert share["no_penalty", ""].low <= 0
+  for w in (0.0, 3.0):
+    assert share["irene", weight(w)].verdict == "nothing to remove"
+  assert not result.meta["loud"]
+
+
+def test_a_copy_of_the_task_is_entailed(tmp_path):
+  result, page = run(config(attribute="copy", erasers={"leace": {}}), tmp_path / "w")
+  found = aggregates(result.rows, "share_beyond_task")
+  assert found.keys() == {("no_penalty", ""), ("untrained", ""), ("leace", "")}
+  for row in found.values():
+    assert (row.value, row.p, row.verdict) == (None, None, "entailed by the task")
+  assert not aggregates(result.rows, "removed_share")
+  share = aggregates(result.rows, "share")
+  assert share["no_penalty", ""].value > 0.8
+  assert share["leace", ""].value < 0.2
+  shown = page.read_text().split("<body>")[1].split("<details>")[0]
+  assert "nan" not in shown
+
+
+# ---- what diverges -------------------------------------------------------------------
+
+
+def test_seeds_that_diverge_are_left_out_and_said(tmp_path):
+  penalties = {"broken": {"critic": HERE, "weights": (0.5, 1.0)}}
+  result, page = run(config(penalties=penalties, monitors=("linear",)), tmp_path / "w")
+  read = aggregates(result.rows, "critic_information")
+  assert list(read) == [("no_penalty", ""), ("broken", weight(0.5)), ("broken", weight(1.0))]
+  assert {r.method for r in read.values()} == {"linear monitor"}
+  lost = aggregates(result.rows, "diverged")
+  # Weights of a seed share its keys, so they go together.
+  assert lost.keys() == {("broken", weight(0.5)), ("broken", weight(1.0))}
+  (dead,) = {row.value for row in lost.values()}
+  assert 0 < dead < 3
+  for w in (0.5, 1.0):
+    setting = weight(w)
+    left = [
+      r.seed
+      for r in result.rows
+      if (r.subject, r.setting, r.metric) == ("broken", setting, "share")
+      and r.seed is not None
+    ]
+    gone = [seed for seed in SEEDS if seed not in left]
+    assert len(gone) == dead
+    assert f"broken {setting}: seeds {gone} diverged and are left out" in result.meta["loud"]
+    for metric in ("share", "task_accuracy", "share_beyond_task", "removed_share"):
+      row = aggregates(result.rows, metric)["broken", setting]
+      assert row.num_seeds == len(left), metric
+      assert np.isfinite(row.value)
+  assert "diverged and are left out" in page.read_text()
+
+
+def test_a_weight_that_diverges_has_a_verdict_and_no_numbers(tmp_path):
+  penalties = {"irene": {"weights": (0.0, 1e30)}}
+  result, page = run(config(penalties=penalties), tmp_path / "w")
+  mine = [r for r in result.rows if r.setting.startswith(weight(1e30)[:-1])]
+  assert [(r.metric, r.verdict, r.value, r.num_seeds) for r in mine] == [
+    ("share_beyond_task", "diverged", None, 0)
+  ]
+  (said,) = (s for s in result.meta["loud"] if "1e+30" in s)
+  assert said.startswith("irene")
+  assert "every model diverged" in said
+  assert "diverged" in result.table()
+  assert "diverged" in page.read_text()
+  # The other weight of the same program is what it would have been.
+  share = aggregates(result.rows, "share")
+  plain = share["no_penalty", ""].value
+  assert share["irene", weight(0.0)].value == pytest.approx(plain, abs=1e-6)
+
+
+def test_a_subject_that_diverges_is_one_line_that_names_it(tmp_path):
+  one = config(penalties={"irene": {"weights": (1e30, 1e31)}})
+  with pytest.raises(FloatingPointError, match=r"irene.*not finite from step") as caught:
+    run(one, tmp_path / "w")
+  assert "\n" not in str(caught.value)
+
+
+# ---- other kinds of subjects, end to end ---------------------------------------------
+
+
+def test_a_mitigation_is_a_subject_and_goes_with_a_penalty(tmp_path):
+  penalties = {
+    "reweight": {"weights": (0.0, 1.0)},
+    "both": {"critic": "irene", "weights": (0.0, 1.0), "also": {"reweight": {"weight": 1.0}}},
+  }
+  result, _ = run(config(penalties=penalties), tmp_path / "w")
+  share = aggregates(result.rows, "share")
+  plain, one = share["no_penalty", ""].value, share["reweight", weight(1.0)].value
+  assert share["reweight", weight(0.0)].value == pytest.approx(plain, abs=1e-6)
+  assert abs(one - plain) > 1e-3
+  # Of weight 0 what is left is what goes with it.
+  assert share["both", weight(0.0)].value == pytest.approx(one, abs=1e-6)
+  assert abs(share["both", weight(1.0)].value - one) > 1e-5
+  read = [r for r in result.rows if r.metric == "critic_information" and r.method == "both"]
+  assert len(read) == 2
+
+
+def test_detachment_between_modules(tmp_path):
+  penalties = {
+    "detachment": {
+      "weights": (1.0,), "cuts": ("fc1",), "likelihood": "gaussian",
+      "taps": ("fc1", "fc2"), "hidden": (8,),
+    },
+  }  # fmt: skip
+  result, _ = run(config(penalties=penalties), tmp_path / "w")
+  assert np.isfinite(aggregates(result.rows, "share")["detachment", weight(1.0)].value)
+  assert aggregates(result.rows, "task_accuracy")["detachment", weight(1.0)].value > 0.6
+  assert not aggregates(result.rows, "diverged")
+
+
+def test_a_quantity_is_removed_too(tmp_path):
+  penalties = {"hsic": {"weights": (0.0, 300.0)}}
+  one = config(
+    attribute="age", penalties=penalties, erasers={"leace": {}},
+    attackers=("linear", "trees"),
+  )  # fmt: skip
+  result, page = run(one, tmp_path / "w")
+  left = aggregates(result.rows, "r2")
+  assert left["no_penalty", ""].value > 0.4
+  assert left["hsic", weight(300.0)].value < left["no_penalty", ""].value - 0.2
+  assert left["hsic", weight(0.0)].value == pytest.approx(left["no_penalty", ""].value)
+  assert aggregates(result.rows, "share_beyond_task")["no_penalty", ""].verdict == "leaks"
+  assert not aggregates(result.rows, "accuracy")
+  assert "nan" not in page.read_text().split("<body>")[1].split("<details>")[0]
+  with pytest.raises(BadInput, match="quantity"):
+    run(config(attribute="age", penalties={"reweight": {}}), tmp_path / "v")
