@@ -171,7 +171,142 @@ def test_every_experiment_has_a_working_smoke_branch_or_none():
       assert cli.parse("bench", ["mi", "--config=mi:smoke"])[0].config.draws == 2
       assert "ovl bench mi --config=mi:smoke" in path.read_text()
       continue
-    values, _, label = cli.parse("audit", [f"--config={name}"])
-    assert values.config.audit.critics
+    config, label, _ = cli._config([f"--config={name}"], "digits")
+    verb = "unlearn" if "unlearn" in config else "audit"
+    values, _, label = cli.parse(verb, [f"--config={name}"])
+    assert values.config.unlearn.taps if verb == "unlearn" else values.config.audit.critics
     assert label == name
-    assert f"ovl audit --config={name}" in path.read_text() or name == "arrays"
+    assert f"ovl {verb} --config={name}" in path.read_text() or name == "arrays"
+
+
+# ---- ovl unlearn ---------------------------------------------------------------------
+
+
+def study(path="mine.py", unlearn=None, **sections):
+  """Writes an experiment of one epoch; penalties cannot be added on the command line.
+
+  One that runs to its end is in unlearn_test.py.
+  """
+  unlearn = {"attribute": "hidden", "taps": ("fc2",), "attackers": ("linear",)} | (
+    unlearn or {}
+  )
+  config = {
+    "seed": 0,
+    "seeds": 2,
+    "dataset": {"name": TINY, "rows": 600},
+    "model": {"name": "mlp", "hidden": (8, 4)},
+    "fit": {"epochs": 1, "batch_size": 100},
+    "unlearn": unlearn,
+  } | sections
+  pathlib.Path(path).write_text(
+    "from ml_collections import ConfigDict\ninf, nan = float('inf'), float('nan')\n"
+    f"def get_config():\n  return ConfigDict({config!r})\n"
+  )
+
+
+def test_unlearn_help_names_its_flags(ovl):
+  status, said, _ = ovl("unlearn", "--help")
+  assert status == 0
+  for word in ("--workdir", "--config", "colour", "fresh attackers"):
+    assert word in said
+
+
+STAGELESS = """
+from ovl import load
+def model(classes=2):
+  return load("models", "mlp", classes=classes, hidden=(8, 4))._replace(stages=())
+"""
+
+
+@pytest.mark.parametrize(
+  ("unlearn", "said"),
+  [
+    ({"taps": ("fc3",)}, ["fc3", "did you mean 'fc2'"]),
+    ({"taps": ()}, ["taps", "empty"]),
+    ({"attribute": "hiden"}, ["hiden", "did you mean 'hidden'"]),
+    ({"atribute": "hidden"}, ["unlearn.atribute", "attribute"]),
+    ({"penalties": {"irine": {}}}, ["penalties.irine", "did you mean 'irene'"]),
+    ({"penalties": {"reweigh": {}}}, ["reweigh", "did you mean 'reweight'"]),
+    ({"penalties": {"irene": {"hiden": (3,)}}}, ["irene", "hiden", "hidden"]),
+    ({"penalties": {"irene": {"taps": ("fc9",)}}}, ["irene", "fc9"]),
+    ({"penalties": {"irene": {"attribute": "hiden"}}}, ["hiden", "hidden"]),
+    ({"penalties": {"irene": {"every": 0}}}, ["irene.every=0", "at least 1"]),
+    ({"penalties": {"irene": {"ramp": "slow"}}}, ["ramp", "slow", "dann"]),
+    ({"penalties": {"irene": {"weights": (1.0, -1.0)}}}, ["irene", "-1", "at least 0"]),
+    ({"penalties": {"irene": {"weights": (float("inf"),)}}}, ["irene", "inf", "finite"]),
+    ({"penalties": {"irene": {"weights": (float("nan"),)}}}, ["irene", "nan", "finite"]),
+    ({"penalties": {"irene": {"weights": ()}}}, ["irene.weights", "at least one"]),
+    ({"penalties": {"irene": {"weights": (1.0, 1.0)}}}, ["irene.weights", "none twice"]),
+    ({"penalties": {"irene": {"weights": 1.0}}}, ["irene.weights=1.0", "several"]),
+    ({"penalties": {"irene": {"weights": ("x",)}}}, ["irene", "'x'", "finite"]),
+    ({"penalties": {"irene": {"also": {"reweight": {"weight": -1}}}}}, ["reweight", "-1"]),
+    ({"penalties": {"linear": {}}}, ["linear", "no penalty"]),
+    ({"penalties": {"reweight": {"taps": ("fc1",)}}}, ["reweight", "mitigation", "taps"]),
+    ({"penalties": {"untrained": {"critic": "irene"}}}, ["untrained", "taken"]),
+    ({"penalties": {"irene": {"cuts": ("fc1",)}}}, ["cuts", "fc1"]),
+    ({"penalties": {"irene": {"cuts": ("fc7",)}}}, ["cuts", "fc7"]),
+    ({"erasers": {"leece": {}}}, ["erasers.leece", "did you mean 'leace'"]),
+    ({"erasers": {"leace": {"rnk": 3}}}, ["leace", "rnk"]),
+    ({"attackers": ("trees",)}, ["attackers", "linear"]),
+    ({"attackers": ()}, ["attackers", "linear"]),
+    ({"attackers": ("liner",)}, ["attackers", "liner", "linear"]),
+    ({"attackers": ("club",)}, ["attackers", "club", "penalty"]),
+    ({"monitors": ("liner",)}, ["liner", "linear"]),
+    ({"schedule": {"stps": 3}}, ["unlearn.schedule.stps"]),
+    ({"level": 1.5}, ["level", "1.5"]),
+  ],
+)
+def test_bad_unlearning_is_a_readable_line_and_status_2(ovl, unlearn, said):
+  study(unlearn=unlearn)
+  status, _, err = ovl("unlearn", "--config=mine.py")
+  assert status == 2
+  for word in said:
+    assert word in err
+  lines = [line for line in err.splitlines() if line.startswith("ovl:")]
+  assert len(lines) == 1
+  assert err.count("\n") <= 8
+  assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+  "unlearn",
+  [
+    {"taps": ("fc3",)},
+    {"penalties": {"irine": {}}},
+    {"penalties": {"irene": {"taps": ("fc9",)}}},
+    {"penalties": {"irene": {"cuts": ("fc1",)}}},
+    {"erasers": {"leace": {"rnk": 3}}},
+    {"attackers": ("liner",)},
+    {"schedule": {"stps": 3}},
+  ],
+)
+def test_a_name_that_is_mended_runs_in_the_same_workdir(ovl, unlearn):
+  study(unlearn=unlearn)
+  assert ovl("unlearn", "--config=mine.py")[0] == 2
+  assert not pathlib.Path("ovl-runs").exists()
+
+
+def test_an_eraser_needs_stages(ovl):
+  pathlib.Path("flat.py").write_text(STAGELESS)
+  study(unlearn={"erasers": {"leace": {}}}, model={"name": "flat.py"})
+  status, _, err = ovl("unlearn", "--config=mine.py")
+  assert status == 2
+  assert "no stages" in err
+
+
+@pytest.mark.parametrize("rho", ["0.0", "1.5", "-1"])
+def test_rho_is_a_share(ovl, rho):
+  status, _, err = ovl("unlearn", "--config=colour:smoke", f"--config.dataset.rho={rho}")
+  assert status == 2
+  assert f"dataset.rho={float(rho)}" in err
+  assert "expected in (0, 1]" in err
+
+
+def test_an_interrupted_study_says_how_to_go_on(ovl, monkeypatch):
+  def interrupt(*args):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(cli, "run_unlearn", interrupt)
+  status, _, err = ovl("unlearn")
+  assert status == 130
+  assert "resumes" in err

@@ -1,14 +1,23 @@
 import gzip
 import os
+import pathlib
 
 import numpy as np
 import pytest
 
+from ovl.datasets import _colour
 from ovl.load import _load, load, names
 from ovl.types import BadInput
 
 NAMES = names("datasets")
 REAL = os.environ.get("OVL_DATA")
+SHARED = pathlib.Path(__file__).parents[2] / "shared/data"  # beside the checkout, maybe
+
+
+def folder_of(name):
+  """Where real files of a data set lie, or None."""
+  roots = [pathlib.Path(REAL)] if REAL else []
+  return next((r for r in (*roots, SHARED) if (r / name).is_dir()), None)
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +174,214 @@ def test_real_mnist():
   assert data.y[:5].tolist() == [5, 0, 4, 1, 9]
   assert np.bincount(data.attributes["writer_group"].values).tolist() == [30950, 29050]
   assert data.groups.max() + 1 == 539
+
+
+# ---- digits on coloured ground -------------------------------------------------------
+
+MNIST_COLOURS = [  # of the Biased-MNIST of Bahng et al.
+  [255, 0, 0], [0, 255, 0], [0, 0, 255], [225, 225, 0], [225, 0, 225],
+  [0, 255, 255], [255, 128, 0], [255, 0, 128], [128, 0, 255], [128, 128, 128],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ("rho", "own", "chunk"),
+  [(0.99, 5940, 7), (0.995, 5970, 4), (0.997, 5982, 2), (0.999, 5994, 1), (1.0, 6000, 1)],
+)
+def test_counts_of_digit_and_colour_are_exact(rho, own, chunk):
+  """Of 6000 of a digit: its own colour, and the rest in chunks of ceil(rest / 9)."""
+  digit = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 6000))
+  colour = _colour.assign(digit, rho, np.random.default_rng(1))
+  table = np.zeros((10, 10), int)
+  np.add.at(table, (digit, colour), 1)
+  wanted, rest = [own], 6000 - own
+  while len(wanted) < 10:
+    wanted.append(min(chunk, rest))
+    rest -= wanted[-1]
+  assert rest == 0
+  for k in range(10):
+    assert np.roll(table[k], -k).tolist() == wanted
+  # Who gets which colour is drawn, not the order of the rows.
+  if rho < 1:
+    other = np.flatnonzero((digit == 0) & (colour != 0))
+    first = np.flatnonzero(digit == 0)[-len(other) :]
+    assert set(other) != set(first)
+
+
+def test_classes_of_any_size_are_coloured():
+  for size in (1, 8, 9, 10, 11, 97):
+    digit = np.repeat([0, 4], (size, 3))
+    colour = _colour.assign(digit, 0.1, np.random.default_rng(0))
+    assert ((colour >= 0) & (colour < 10)).all()
+    assert (colour[digit == 0] == 0).sum() == size // 10
+
+
+def test_the_ground_has_the_colour_and_the_ink_is_white():
+  assert _colour.COLOURS.tolist() == MNIST_COLOURS
+  assert len(set(_colour.NAMES)) == 10
+  ink = np.zeros((10, 2, 2))
+  ink[:, 0, 0], ink[:, 0, 1] = 1, 0.5
+  x = _colour.paint(ink, np.arange(10))
+  ground = np.array(MNIST_COLOURS) / 127.5 - 1
+  np.testing.assert_allclose(x[:, 1, 1], ground, atol=1e-6)
+  np.testing.assert_allclose(x[:, 0, 0], 1)
+  np.testing.assert_allclose(x[:, 0, 1], (1 + ground) / 2, atol=1e-6)
+
+
+def association(data, part):
+  """Share of a part's rows whose colour is their digit's, and Cramer's V."""
+  rows = data.split == part
+  colour, digit = data.attributes["colour"].values[rows], data.y[rows]
+  table = np.zeros((10, 10))
+  np.add.at(table, (digit, colour), 1)
+  expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
+  chi = (np.square(table - expected) / np.maximum(expected, 1e-9)).sum()
+  return (colour == digit).mean(), np.sqrt(chi / table.sum() / 9)
+
+
+@pytest.mark.parametrize("name", ["colour", "biased_mnist"])
+@pytest.mark.parametrize("rho", [0.9, 0.99])
+def test_the_train_part_alone_is_biased(name, rho):
+  data = load("datasets", name, rho=rho)
+  assert set(data.split) == {"train", "probe", "stop", "test"}
+  own, v = association(data, "train")
+  assert own == pytest.approx(rho, abs=0.02)
+  assert v > 0.8
+  for part in ("probe", "test"):
+    own, v = association(data, part)
+    assert own == pytest.approx(0.1, abs=0.04)
+    assert v < 0.15
+  assert load("datasets", name, rho=rho, draw=1).split.tolist() != data.split.tolist()
+
+
+@pytest.mark.parametrize("name", ["colour", "biased_mnist"])
+def test_unbiased_is_unbiased_everywhere(name):
+  assert association(load("datasets", name, rho=0.1), "train")[1] < 0.15
+
+
+@pytest.mark.parametrize("name", ["colour", "biased_mnist"])
+@pytest.mark.parametrize("rho", [0.0, 1.5, -0.1, float("nan")])
+def test_rho_must_be_a_share(name, rho):
+  with pytest.raises(BadInput, match=r"dataset.rho=.*expected in \(0, 1\]"):
+    load("datasets", name, rho=rho)
+
+
+def test_made_up_coloured_digits_say_so_and_come_in_two_sizes():
+  data = load("datasets", "biased_mnist")
+  assert "Not MNIST" in data.note
+  assert data.x.shape == (1797, 28, 28, 3)
+  ground = (data.x + 1) * 127.5
+  code = data.attributes["colour"].values
+  np.testing.assert_allclose(ground[:, 0, 0], _colour.COLOURS[code], atol=1e-3)
+  half = load("datasets", "biased_mnist", side=14)
+  assert half.x.shape == (1797, 14, 14, 3)
+  means = data.x.reshape(-1, 14, 2, 14, 2, 3).mean((2, 4))
+  np.testing.assert_allclose(half.x, means, atol=1e-6)
+  few = load("datasets", "biased_mnist", limit=50)
+  assert (few.split == "train").sum() == 50
+  for bad in ({"side": 7}, {"limit": 3}):
+    with pytest.raises(BadInput, match="dataset"):
+      load("datasets", "biased_mnist", **bad)
+
+
+def test_the_test_files_of_mnist_are_what_judges(tmp_path):
+  gen = np.random.default_rng(0)
+  kinds = {"train": 40, "t10k": 20}
+  for name, size in kinds.items():
+    digits = np.arange(size) % 10
+    images = gen.integers(0, 2, (size, 28, 28)).astype("u1") * 200
+    write_idx(tmp_path / f"mnist/{name}-images-idx3-ubyte", images, True)
+    write_idx(tmp_path / f"mnist/{name}-labels-idx1-ubyte", digits.astype("u1"), True)
+  data = load("datasets", "biased_mnist", data_dir=str(tmp_path))
+  assert data.note == ""
+  assert (data.split[:40] == "train").all()
+  assert sorted(np.unique(data.split[40:], return_counts=True)[1]) == [2, 8, 10]
+  assert set(np.unique(data.x[0])) <= {-1.0, 1.0}
+  with pytest.raises(BadInput, match="train-images-idx3-ubyte"):
+    load("datasets", "biased_mnist", data_dir=str(tmp_path / "mnist/none"))
+
+
+@pytest.mark.skipif(not folder_of("mnist"), reason="no folder with MNIST")
+def test_real_biased_mnist():
+  data = load("datasets", "biased_mnist", data_dir=str(folder_of("mnist")), side=14)
+  assert data.x.shape == (70_000, 14, 14, 3)
+  assert np.unique(data.split, return_counts=True)[1].tolist() == [5000, 1000, 4000, 60_000]
+  train = data.split == "train"
+  colour = data.attributes["colour"].values
+  for k in range(10):
+    mine = train & (data.y == k)
+    assert (colour[mine] == k).sum() == int(mine.sum() * 0.99)
+
+
+# ---- adult ---------------------------------------------------------------------------
+
+
+def test_made_up_persons_say_so():
+  data = load("datasets", "adult")
+  assert "Not UCI Adult" in data.note
+  assert data.labels == ("<=50K", ">50K")
+  assert data.attributes.keys() == {"sex", "race", "age"}
+  assert data.attributes["age"].kind == "continuous"
+  assert len(load("datasets", "adult", limit=500).x) == 500
+  with pytest.raises(BadInput, match=r"dataset.limit=5:"):
+    load("datasets", "adult", limit=5)
+
+
+PERSON = (
+  "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, "
+  "{race}, {sex}, 2174, 0, 40, United-States, {income}"
+)
+
+
+def write_adult(root, lines):
+  (root / "adult").mkdir(exist_ok=True)
+  text = "\n".join(lines)
+  (root / "adult/adult.data").write_text(text + "\n\n")
+  tests = "\n".join(line + "." for line in lines)  # its labels end in a full stop
+  (root / "adult/adult.test").write_text("|1x3 Cross validator\n" + tests + "\n")
+
+
+def test_adult_files_are_read_without_sex_and_race(tmp_path):
+  two = [("<=50K", "Female"), (">50K", "Male")]
+  races = ("White", "Black", "Other")
+  write_adult(
+    tmp_path,
+    [PERSON.format(race=r, sex=s, income=i) for i, s in two for r in races],
+  )
+  data = load("datasets", "adult", data_dir=str(tmp_path))
+  assert data.note == ""
+  assert data.y.tolist() == [0, 0, 0, 1, 1, 1] * 2
+  assert data.attributes["sex"].labels == ("Female", "Male")
+  assert data.attributes["race"].labels == ("Black", "Other", "White")
+  # The persons differ in nothing but sex, race and income: the inputs in nothing at all.
+  assert np.ptp(data.x, 0).max() == 0
+  (tmp_path / "adult/adult.data").write_text("1, 2, 3\n")
+  with pytest.raises(BadInput, match=r"adult.data:1: not a row of Adult"):
+    load("datasets", "adult", data_dir=str(tmp_path), limit=100)
+  (tmp_path / "adult/adult.test").unlink()
+  (tmp_path / "adult/adult.data").write_text(PERSON.format(race=1, sex=2, income="<=50K"))
+  with pytest.raises(BadInput, match=r"needs adult.data and adult.test"):
+    load("datasets", "adult", data_dir=str(tmp_path), limit=101)
+
+
+@pytest.mark.skipif(not folder_of("adult"), reason="no folder with UCI Adult")
+def test_real_adult():
+  root = str(folder_of("adult"))
+  data = load("datasets", "adult", data_dir=root)
+  assert len(data.x) == 48_842
+  assert data.note == ""
+  # Published: 11,687 earn more; 32,650 are men; 9 + 16 + 7 + 15 + 6 + 42 words.
+  assert data.y.sum() == 11_687
+  sex = data.attributes["sex"]
+  assert (sex.values == sex.labels.index("Male")).sum() == 32_650
+  assert sorted(data.attributes["race"].labels) == [
+    "Amer-Indian-Eskimo", "Asian-Pac-Islander", "Black", "Other", "White",
+  ]  # fmt: skip
+  assert data.x.shape[1] == 5 + 9 + 16 + 7 + 15 + 6 + 42
+  assert data.attributes["age"].values.min() == 17
+  # No column is sex, not even turned round; husbands and wives give much of it away.
+  most = max(correlations(data.x[:, np.ptp(data.x, 0) > 0], sex.values))
+  assert 0.5 < most < 0.7
+  few = load("datasets", "adult", data_dir=root, limit=5000)
+  assert len(few.x) == 5000
+  assert few.y.mean() == pytest.approx(data.y.mean(), abs=0.02)

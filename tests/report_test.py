@@ -8,9 +8,10 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ovl import report
-from ovl.report import plots
+from ovl.report import front, plots, removal
 from ovl.report.table import read
 from ovl.types import BadInput, Row
 
@@ -230,3 +231,187 @@ def test_a_file_that_cannot_be_written_is_named(name, tmp_path):
   (tmp_path / name).mkdir(parents=True)
   with pytest.raises(BadInput, match=f"cannot write .*{name}"):
     page(fake({"sex": (0.4, "leaks")}, ("fc",)), tmp_path)
+
+
+# ---- an unlearning study -------------------------------------------------------------
+
+
+def study(
+  points: dict[tuple[str, str], tuple[float, float]],
+  layers: tuple[str, ...] = ("fc2",),
+  attribute: str = "colour",
+) -> list[Row]:
+  """Rows as `ovl unlearn` writes them: (subject, setting) -> (share left, accuracy)."""
+  base = Row(kind="unlearn", attribute=attribute, level=0.95, num_seeds=3)
+  label = base._replace(subject="label", metric="share", value=0.1, low=0.08, high=0.12)
+  rows = [label, label._replace(subject="majority", value=0.0, low=0.0, high=0.0)]
+
+  def ends(row: Row, value: float, wide: float = 0.03) -> Row:
+    return row._replace(value=value, low=value - wide, high=value + wide)
+
+  for layer in layers:
+    for number, ((subject, setting), (left, accuracy)) in enumerate(points.items()):
+      row = base._replace(subject=subject, setting=setting, layer=layer)
+      rows.append(ends(row._replace(metric="share", seed=1, num_seeds=None), 9 * left))
+      rows.append(ends(row._replace(metric="share"), left))
+      rows.append(ends(row._replace(metric="task_accuracy", attribute=""), accuracy))
+      beyond = ends(row._replace(metric="share_beyond_task", p=0.004), left)
+      if subject == "no_penalty":
+        rows.append(beyond._replace(verdict="leaks"))
+      else:
+        said = "removed" if left < 0.1 else "reduced"
+        flag = "critic_fooled" if left > 0.3 else ""
+        rows.append(beyond._replace(verdict=said, flag=flag))
+        rows.append(ends(row._replace(metric="task_cost"), 0.97 - accuracy))
+        rows.append(ends(row._replace(metric="removed_share"), 0.8 - left))
+      rows.append(row._replace(metric="on_front", value=float(number % 2), level=None))
+      known = (
+        '{"attacker": "mlp"}' if not setting else setting[:-1] + ', "attacker": "mlp"}'
+      )
+      rows.append(ends(row._replace(metric="share", setting=known), left / 2))
+      read = row._replace(metric="critic_information", method="irene", unit="nats")
+      rows.append(ends(read, left))
+  return rows
+
+
+POINTS = {
+  ("no_penalty", ""): (0.8, 0.97),
+  ("untrained", ""): (0.3, 0.1),
+  ("irene", '{"weight": 0.3}'): (0.4, 0.96),
+  ("irene", '{"weight": 3.0}'): (0.05, 0.91),
+  ("leace", ""): (0.2, 0.9),
+}
+
+
+def lost(rows: list[Row], what: float | None) -> list[Row]:
+  return [r._replace(value=what, low=what, high=what, p=what) for r in rows]
+
+
+def shown(path: pathlib.Path) -> str:
+  """What a reader of the page sees, without pictures and settings."""
+  body = path.read_text(encoding="utf-8").split("<body>")[1].split("<details>")[0]
+  return re.sub(r"<svg.*?</svg>", "", body, flags=re.DOTALL)
+
+
+def test_points_are_read_back():
+  spots = {(s.subject, s.weight): s for s in removal.read(study(POINTS)) if s.layer}
+  assert list(spots) == [
+    ("no_penalty", ""), ("untrained", ""), ("irene", "0.3"), ("irene", "3"), ("leace", ""),
+  ]  # fmt: skip
+  one = spots["irene", "3"]
+  assert one.by_metric["share"].value == 0.05  # of all attackers, not of one or one seed
+  assert one.attackers["mlp"].value == 0.025
+  assert one.read["irene"].value == 0.05
+  assert (one.on_front, one.verdict) == (True, "removed")
+
+
+def test_removal_table_has_a_line_a_point():
+  lines = report.removal_table(study(POINTS)).splitlines()
+  assert sum("irene" in line for line in lines) == 2
+  assert not any("majority" in line for line in lines)
+  (line,) = (line for line in lines if "irene*" in line)
+  numbers = "0.910 [0.880, 0.940] 0.060 0.05 [0.02, 0.08] 0.05 [0.02, 0.08]"
+  assert " ".join(line.split()) == f"irene* 3 {numbers} removed"
+  (line,) = (line for line in lines if "0.3 " in line and "irene" in line)
+  assert line.endswith("reduced, critic fooled")
+  assert max(map(len, lines)) <= 132
+  assert "* on the front" in lines[-1]
+
+
+def test_names_of_subjects_are_no_markup(tmp_path):
+  evil = {("no_penalty", ""): (0.8, 0.97)} | {
+    (name, ""): (0.4, 0.9)
+    for name in ("[red]a[/red]", "<script>alert(1)</script>", "$\\frac$", "a & b")
+  }
+  rows = study(evil, layers=("<b>", "$x_$"), attribute="<u>")
+  assert "[red]a[/red]" in report.removal_table(rows)
+  meta = {"title": "<i>", "loud": ["<s>"], "note": "<q>"}
+  path = report.write_removal(rows, meta, tmp_path)
+  text = path.read_text(encoding="utf-8")
+  for raw in ("<script", "<b>f", "<u>", "<i>", "<s>", "<q>", "a & b"):
+    assert raw not in text
+  assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+  svg = ElementTree.parse(tmp_path / "plots/front.svg")
+  words = [node.text for node in svg.iter("{http://www.w3.org/2000/svg}text")]
+  assert "$\\frac$" in words
+  assert "$x_$" in words
+
+
+def test_unlearning_page_needs_nothing_but_itself(tmp_path):
+  meta = {"title": "T", "loud": ["irene: seeds [1] diverged and are left out"]}
+  path = report.write_removal(study(POINTS), meta, tmp_path)
+  text = path.read_text(encoding="utf-8")
+  assert "<script" not in text.lower()
+  assert not re.search(r"(src|href)\s*=\s*[\"']?\s*(\w+:)?//", text)
+  assert text.count("<svg") == 1
+  assert "irene: seeds [1] diverged" in text
+  assert "95 % intervals" in text
+  said = " ".join(shown(path).split())
+  assert "a fresh attacker reads 0.80 [0.77, 0.83] of colour" in said
+  assert "1 of 3 points removed it; of these the cheapest is irene at weight 3" in said
+  assert "0.05 [0.02, 0.08] left, 0.060 [0.030, 0.090] of task accuracy lost" in said
+  assert "the cheapest is irene at weight 0.3" in said
+  ElementTree.parse(tmp_path / "plots/front.svg")
+  assert (tmp_path / "plots/front.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("layers", [("fc2",), ("fc1", "fc2"), ("a", "b", "c")])
+def test_the_front_has_a_panel_a_layer(layers):
+  spots = removal.read(study(POINTS, layers))
+  figure = front.front(spots)
+  assert len(figure.axes) == len(layers)
+  for axes in figure.axes:
+    at = np.concatenate([line.get_xydata() for line in axes.lines if len(line.get_xdata())])
+    assert np.isfinite(at).all()
+  words = [text.get_text() for text in figure.legends[0].get_texts()]
+  assert words == ["no_penalty", "untrained", "irene", "leace", "front", "task label alone"]
+
+
+def test_nothing_of_the_front_is_cut_off():
+  long = POINTS | {("a name of thirty characters ab", ""): (0.5, 0.5)}
+  spots = removal.read(study(long, ("fc1", "fc2")))
+
+  def drawn():
+    figure = front.front(spots)
+    edge = figure.bbox
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    for part in (legend, *figure.axes):
+      box = part.get_tightbbox()
+      assert box.x0 >= edge.x0
+      assert box.x1 <= edge.x1
+      assert box.y0 >= edge.y0
+      assert box.y1 <= edge.y1
+    return figure
+
+  plots.render({"front": drawn})  # in the style of the house
+
+
+def test_a_study_without_a_layer_is_an_empty_picture(tmp_path):
+  text = shown(report.write_removal([], {"title": "T"}, tmp_path))
+  assert "No point removed it." in text
+
+
+@pytest.mark.parametrize("what", [None, np.nan])
+def test_points_without_numbers_are_left_out_of_page_and_picture(what, tmp_path):
+  rows = study(POINTS, ("fc1", "fc2"))
+  gone = [r for r in rows if r.subject == "irene"]
+  some = [r for r in rows if r.subject != "irene"] + lost(gone, what)
+  dead = Row(kind="unlearn", subject="end", layer="fc1", metric="share_beyond_task")
+  some.append(dead._replace(verdict="diverged", num_seeds=0, attribute="colour"))
+  no_ends = [r._replace(low=what, high=what) for r in rows]
+  cases = (some, no_ends, lost(rows, what), [r for r in rows if r.metric != "share"])
+  for number, mine in enumerate(cases):
+    path = report.write_removal(mine, {"title": "T"}, tmp_path / str(number))
+    assert not re.search(r"\bnan\b|None|Undefined", shown(path))
+    svg = (tmp_path / str(number) / "plots/front.svg").read_text(encoding="utf-8")
+    assert "nan" not in svg
+    assert "nan" not in report.removal_table(mine)
+  assert "diverged" in shown(tmp_path / "0/report.html")
+
+
+def test_same_study_same_bytes(tmp_path):
+  for name in ("a", "b"):
+    report.write_removal(study(POINTS), {"title": "T"}, tmp_path / name)
+  for path in ("report.html", "plots/front.svg", "plots/front.png"):
+    assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()

@@ -167,7 +167,8 @@ def _case(
   removed_S = _removed(case, plain)
   cost_S = plain.accuracies - case.accuracies
   word = _verdict(case, plain, leak_p, plain_p, removed_S, level)
-  reading, fooled = _fooled(case, leak_p, level)
+  # Of a net that nobody asked to forget, a slow monitor fools no one.
+  reading, fooled = ([], False) if case is plain else _fooled(case, leak_p, level)
   if beyond is None:  # its aggregate row is there even so: it carries the verdict
     unit = rows.UNITS["share_beyond_task"]
     out.append(row._replace(metric="share_beyond_task", unit=unit))
@@ -277,7 +278,7 @@ def _fooled(case: Case, leak_p: float, level: float) -> tuple[list[str], bool]:
   """Whether a critic of training reads as good as nothing where a fresh one does."""
   share = float(np.nanmean(case.shares)) if case.best.beyond is not None else 0.0
   entropy = case.best.column.entropy
-  if not (leak_p <= 1 - level and share > 2 * ZERO):
+  if case.control or not (leak_p <= 1 - level and share > 2 * ZERO):
     return [], False
   said = []
   for name, (nats_S, floor) in case.read.items():

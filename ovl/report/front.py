@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ovl.report.plots import INK, SOFT, inches
+from ovl.report.plots import CHAR, INK, SOFT, inches
 from ovl.report.removal import Spot
 from ovl.report.table import short
 
@@ -23,10 +23,12 @@ def front(spots: list[Spot]) -> Figure:
   """A panel a layer: share left across, task accuracy up, intervals on both."""
   layers = list(dict.fromkeys(s.layer for s in spots if s.layer))
   subjects = list(dict.fromkeys(s.subject for s in spots if s.layer))
-  columns = min(len(layers), 2)
-  lines = math.ceil(len(layers) / columns)
+  columns = max(1, min(len(layers), 2))
+  lines = max(1, math.ceil(len(layers) / columns))
   wide, tall = 4.6, 3.5
-  figure = Figure((0.2 + columns * (wide + 0.75) + 1.7, lines * (tall + 0.75) + 0.1))
+  longest = max(len(short(name, 22)) for name in (*subjects, "task label alone"))
+  side = 0.7 + CHAR * longest
+  figure = Figure((0.2 + columns * (wide + 0.75) + side, lines * (tall + 0.75) + 0.1))
   others = [s for s in subjects if s not in CONTROLS]
   style = dict(CONTROLS) | {
     name: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
@@ -34,7 +36,7 @@ def front(spots: list[Spot]) -> Figure:
   }
   for i, layer in enumerate(layers):
     x = 0.75 + (i % columns) * (wide + 0.75)
-    y = figure.get_size_inches()[1] - (i // columns + 1) * (tall + 0.75) + 0.55
+    y = figure.get_size_inches()[1] - (i // columns + 1) * (tall + 0.75) + 0.5
     axes = inches(figure, x, y, wide, tall)
     _panel(axes, [s for s in spots if s.layer == layer], spots, style)
     if len(layers) > 1:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ovl import fit, report, results
+from ovl import fit, grid, probes, report, results
 from ovl.judge import cells, removal
 from ovl.load import settings as settings_of
 from ovl.types import BadInput, Row
 from ovl.unlearn.attack import cases
 from ovl.unlearn.points import Studio, points, subjects
-from ovl.unlearn.settings import Settings, known
+from ovl.unlearn.settings import TREES, Settings, known
 
 Progress = Callable[[float, str], None]
 
@@ -68,6 +68,9 @@ def run(
   cache = directory / "checkpoints"
   studio = Studio(ground, frame, made, cache / "nets", progress)
   subjects(studio)
+  fresh = [name for name in made.attackers if name != TREES]
+  probes.critics(fresh, column.kind, "unlearn.attackers")
+  settings_of(grid.Schedule, made.schedule, "unlearn.schedule")
   results.claim(directory, dict(config))
   results.record(directory, "running", started)
   found = list(points(studio))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from ovl import fit, mesh, pooling, rng, step, taps
 from ovl.judge.cells import Frame
@@ -59,13 +60,20 @@ def subjects(studio: Studio) -> list[Penalty]:
   made, ground = studio.made, studio.ground
   x_B, key = jnp.asarray(ground.dataset.x[:2]), jax.random.key(0)
   look = lambda: ground.model.apply(*ground.model.init(key, x_B), x_B)[1]  # noqa: E731
-  _check_taps(made.taps, [taps.INPUT, *jax.eval_shape(look)])
+  layers = list(jax.eval_shape(look))
+  _check_taps("unlearn.taps", made.taps, [taps.INPUT, *layers])
   if made.erasers and not ground.model.stages:
     raise BadInput("unlearn.erasers: this model has no stages, so no layer can be edited")
   for name, given in made.erasers.items():
     load("erasers", name, **given)
   attributes = ground.dataset.attributes
-  return [penalty(name, g, made, attributes) for name, g in made.penalties.items()]
+  tried = [penalty(name, g, made, attributes) for name, g in made.penalties.items()]
+  for one in tried:
+    for term in one.plan.terms:
+      _check_taps(f"unlearn.penalties.{one.name}: {term.name}.taps", term.taps, layers)
+    step.make_step(ground.model, optax.sgd(1.0), one.plan)  # refuses cuts that cannot be
+    _aims(studio, one)
+  return tried
 
 
 def points(studio: Studio) -> Iterator[Point]:
@@ -188,10 +196,10 @@ def _read(
   return found
 
 
-def _check_taps(wanted: tuple[str, ...], there: list[str]) -> None:
+def _check_taps(where: str, wanted: tuple[str, ...], there: list[str]) -> None:
   for tap in wanted:
     if tap not in there:
-      raise BadInput(f"unlearn.taps: no layer {tap!r}: {nearest(tap, there)}")
+      raise BadInput(f"{where}: no layer {tap!r}: {nearest(tap, there)}")
 
 
 # ---- erasers -------------------------------------------------------------------------

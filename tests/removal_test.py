@@ -1,0 +1,369 @@
+"""Verdicts, costs and the front of an unlearning study, from cases made by hand."""
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from ovl import report
+from ovl.judge import cells, removal
+from ovl.judge.cells import Column, Frame, Scored
+from ovl.judge.removal import Case
+from ovl.judge.score import Guess
+from ovl.types import Lane, Row
+
+S, N = 5, 240  # seeds, rows of each part
+SEEDS = [7, 8, 9, 10, 11]
+SPREAD = np.array([0.02, -0.01, 0.0, 0.015, -0.025])  # sums to 0
+LN2 = np.log(2)
+
+
+@pytest.fixture(scope="module")
+def frame():
+  gen = np.random.default_rng(0)
+  rows = np.stack([gen.permutation(9 * N)[: 3 * N] for _ in range(S)])
+  return Frame(rows, (N, N, N), gen.integers(0, 2, (S, 3 * N)), 2, None)
+
+
+@pytest.fixture(scope="module")
+def column(frame):
+  s = np.random.default_rng(1).integers(0, 2, (S, 3 * N))
+  return Column("hue", "discrete", ("a", "b"), s, s >= 0, s, LN2, LN2, "")
+
+
+@pytest.fixture(scope="module")
+def case(frame, column):
+  """Makes a case: `share` and `accuracy` of seeds, and whether the test finds a leak."""
+
+  def made(
+    subject, share=0.5, leaks=True, accuracy=0.9, setting="", read=None, alive=True,
+    control=False, floor=0.0,
+  ):  # fmt: skip
+    share, accuracy = np.broadcast_to(share, S) * 1.0, np.broadcast_to(accuracy, S)
+    s_SN = column.s_SN[:, 2 * N :]
+    flat = np.full((N, 2), 0.5)
+    guess = []
+    for s_N, found in zip(s_SN, np.broadcast_to(leaks, S), strict=True):
+      q = np.where(np.eye(2)[s_N] > 0, 0.7, 0.3) if found else flat
+      guess.append(Guess("discrete", q, flat, 0.1 if found else 1.0))
+    psi = np.zeros(N)
+    metrics = [
+      {"information": (v * LN2, psi), "share": (v, psi), "accuracy": (0.5 + v / 2, psi)}
+      for v in share
+    ]
+    lane = Lane(subject, "fc", 0, np.zeros((S, 3 * N, 4)), setting)
+    method, beyond = ["linear"] * S, [(v, psi) for v in share]
+    best = Scored(lane, column, metrics, method, beyond, method, guess, guess, 1.0)
+    correct = np.arange(N) < np.round(accuracy * N)[:, None]
+    alive_S = np.broadcast_to(alive, S).copy()
+    read = {n: (np.broadcast_to(v, S) * 1.0, floor) for n, v in (read or {}).items()}
+    by_attacker = {"linear": best}
+    return Case(subject, setting, best, by_attacker, correct, alive_S, read, control)
+
+  return made
+
+
+def concluded(frame, *cases, level=0.95):
+  return removal.conclude(list(cases), frame, Row(kind="unlearn"), SEEDS, level, 0)
+
+
+def of(rows, subject, metric):
+  (row,) = (
+    r
+    for r in rows
+    if (r.subject, r.metric, r.seed) == (subject, metric, None)
+    and "attacker" not in r.setting
+  )
+  return row
+
+
+# ---- verdicts ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  ("before", "after", "found", "said"),
+  [
+    (0.5, 0.0, False, "removed"),
+    (0.5, 0.2, True, "reduced"),
+    (0.5, 0.48, True, "not reduced"),
+    (0.5, 0.5, True, "not reduced"),
+    (0.5, 0.7, True, "increased"),
+    (0.0, 0.0, False, "nothing to remove"),
+    # It leaked, it is not found any more, and what is read is not surely less.
+    (0.5, 0.48, False, "no evidence"),
+    (0.04, 0.0, False, "no evidence"),
+  ],
+)
+def test_verdict(frame, case, before, after, found, said):
+  plain = case("no_penalty", before + SPREAD, leaks=before > 0)
+  rows, loud = concluded(frame, plain, case("p", after + SPREAD[::-1], leaks=found))
+  assert of(rows, "p", "share_beyond_task").verdict == said
+  word = "leaks" if before else "no evidence"
+  assert of(rows, "no_penalty", "share_beyond_task").verdict == word
+  assert not loud
+
+
+def test_a_reduction_must_be_sure_and_more_than_small(frame, case):
+  plain = case("no_penalty", 0.5 + SPREAD)
+  wild = case("wild", 0.3 + 10 * SPREAD[::-1])
+  small = case("small", 0.46 + SPREAD)  # surely less, by .04
+  rows, _ = concluded(frame, plain, wild, small)
+  assert of(rows, "wild", "share_beyond_task").verdict == "not reduced"
+  assert of(rows, "small", "share_beyond_task").verdict == "not reduced"
+  assert of(rows, "small", "removed_share").low > 0
+
+
+def test_a_control_is_no_attempt(frame, case):
+  rows, _ = concluded(
+    frame, case("no_penalty", 0.5 + SPREAD), case("untrained", 0.1 + SPREAD, control=True)
+  )
+  assert of(rows, "untrained", "share_beyond_task").verdict == "leaks"
+  assert of(rows, "untrained", "removed_share").value == pytest.approx(0.4)
+  assert of(rows, "untrained", "on_front").value == 0
+
+
+def test_p_is_holms_over_the_cases(frame, case):
+  plain = case("no_penalty", 0.5 + SPREAD)
+  one, _ = concluded(frame, plain, case("a", 0.4, leaks=False))
+  many, _ = concluded(frame, plain, *(case(f"a{i}", 0.4, leaks=False) for i in range(9)))
+  for rows, cells_ in ((one, 2), (many, 10)):
+    p = of(rows, "no_penalty", "share_beyond_task").p
+    # All five seeds reach the smallest p there is: twice the median, times the cells.
+    draws = removal.stats.draws_needed(cells_, 0.05, S)
+    assert p == pytest.approx(2 * cells_ / (1 + draws))
+    assert p <= 0.05 / 4
+  assert of(one, "a", "share_beyond_task").p == 1.0
+
+
+# ---- differences ---------------------------------------------------------------------
+
+
+def test_removed_share_and_cost_are_paired_by_seed(frame, case):
+  gen = np.random.default_rng(3)
+  before, after = 0.5 + 0.1 * gen.normal(size=S), 0.2 + 0.3 * gen.normal(size=S)
+  right = np.round(N * gen.uniform(0.7, 0.95, (2, S))) / N
+  after[2] = -0.3  # what is read below nothing is nothing
+  rows, _ = concluded(
+    frame,
+    case("no_penalty", before, accuracy=right[0]),
+    case("p", after, accuracy=right[1]),
+  )
+  removed = np.maximum(before, 0) - np.maximum(after, 0)
+  for metric, difference in (
+    ("removed_share", removed),
+    ("task_cost", right[0] - right[1]),
+  ):
+    row = of(rows, "p", metric)
+    error = difference.std(ddof=1) / np.sqrt(S)
+    half = scipy_stats.t.ppf(0.975, S - 1) * error
+    assert row.value == pytest.approx(difference.mean())
+    assert row.low == pytest.approx(difference.mean() - half)
+    assert row.high == pytest.approx(difference.mean() + half)
+    theirs = scipy_stats.ttest_1samp(difference, 0, alternative="greater")
+    assert row.p == pytest.approx(theirs.pvalue)
+    assert (row.chance, row.num_seeds, row.level) == (0.0, S, 0.95)
+  narrow, _ = concluded(frame, case("no_penalty", before), case("p", after), level=0.6)
+  one, other = of(rows, "p", "removed_share"), of(narrow, "p", "removed_share")
+  assert other.high - other.low < 0.5 * (one.high - one.low)
+  assert not [r for r in rows if r.subject == "no_penalty" and r.metric == "task_cost"]
+
+
+def test_one_seed_has_no_interval_and_no_sure_reduction(frame, column, case):
+  """One network can leak no more, and still nobody can say that this is the penalty."""
+
+  def first(c):
+    best = c.best._replace(
+      lane=c.best.lane._replace(z_SND=c.best.lane.z_SND[:1]),
+      column=one_column,
+      **{
+        name: getattr(c.best, name)[:1]
+        for name in (
+          "metrics",
+          "method",
+          "beyond",
+          "beyond_method",
+          "guess",
+          "beyond_guess",
+        )
+      },
+    )
+    return c._replace(
+      best=best, by_attacker={"linear": best}, correct_SN=c.correct_SN[:1],
+      alive_S=c.alive_S[:1],
+    )  # fmt: skip
+
+  one_frame = frame._replace(rows_SN=frame.rows_SN[:1], y_SN=frame.y_SN[:1])
+  one_column = column._replace(
+    **{name: getattr(column, name)[:1] for name in ("s_SN", "mask_SN", "values_SN")}
+  )
+  both = [first(case("no_penalty", 0.5)), first(case("p", 0.0, leaks=False))]
+  rows, _ = removal.conclude(both, one_frame, Row(kind="unlearn"), SEEDS[:1], 0.95, 0)
+  row = of(rows, "p", "removed_share")
+  assert row.value == pytest.approx(0.5)
+  assert np.isnan([row.low, row.high, row.p]).all()
+  assert of(rows, "p", "share_beyond_task").verdict == "no evidence"
+  assert "nan" not in report.removal_table(rows)
+
+
+# ---- what diverged -------------------------------------------------------------------
+
+
+def test_dead_models_are_in_no_number(frame, case):
+  share, alive = np.array([0.2, 9.0, 0.3, 9.0, 0.1]), np.array([1, 0, 1, 0, 1], bool)
+  right = np.array([0.9, 0.0, 0.8, 0.0, 0.7])
+  dead = case(
+    "p", share, accuracy=right, alive=alive, read={"c": np.where(alive, 0.5, np.nan)}
+  )
+  plain = case("no_penalty", 0.5 + SPREAD)
+  rows, loud = concluded(frame, plain, dead)
+  assert loud == ["p: seeds [8, 10] diverged and are left out"]
+  assert of(rows, "p", "diverged").value == 2
+  for metric, value in (
+    ("share", 0.2),
+    ("task_accuracy", 0.8),
+    ("critic_information", 0.5),
+  ):
+    row = of(rows, "p", metric)
+    assert row.value == pytest.approx(value)
+    assert row.num_seeds == 3
+  removed = of(rows, "p", "removed_share")
+  kept = (0.5 + SPREAD - share)[alive]
+  assert removed.num_seeds == 3
+  assert removed.value == pytest.approx(kept.mean())
+  for row in rows:
+    assert row.subject != "p" or row.seed not in (8, 10)
+  assert of(rows, "no_penalty", "share").num_seeds == S
+  assert not [r for r in rows if r.metric == "diverged" and r.subject == "no_penalty"]
+
+
+def test_dead_models_have_no_say_in_the_test(frame, case):
+  alive = np.arange(S) > 2
+  dead = case(
+    "p", 0.0, leaks=~alive, alive=alive
+  )  # what is dead leaks, what lives does not
+  rows, _ = concluded(frame, case("no_penalty", 0.5 + SPREAD), dead)
+  assert of(rows, "p", "share_beyond_task").p == 1.0
+
+
+def test_dead_models_of_no_penalty_leave_the_pairs(frame, case):
+  alive = np.arange(S) > 0
+  plain = case("no_penalty", 0.5 + SPREAD, alive=alive)
+  rows, loud = concluded(frame, plain, case("p", 0.1))
+  assert of(rows, "p", "removed_share").num_seeds == S - 1
+  assert of(rows, "p", "share").num_seeds == S
+  assert loud == ["no_penalty: seeds [7] diverged and are left out"]
+
+
+def test_a_case_without_a_living_model_is_a_verdict_alone(frame, case):
+  lost = case("p", 9.0, alive=False, setting='{"weight": 3.0}')
+  rows, loud = concluded(frame, case("no_penalty", 0.5 + SPREAD), lost)
+  (row,) = (r for r in rows if r.subject == "p")
+  assert (row.metric, row.verdict, row.value) == ("share_beyond_task", "diverged", None)
+  assert len(loud) == 1
+  assert loud[0].startswith('p {"weight": 3.0}: every model diverged')
+  assert "diverged" in report.removal_table(rows)
+
+
+# ---- critics of training -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  ("nats", "floor", "share", "found", "fooled"),
+  [
+    (0.0, 0.0, 0.5, True, True),
+    (0.02, 0.0, 0.5, True, True),
+    (0.06, 0.05, 0.5, True, True),  # of independent data it would read as much
+    (0.06, 0.0, 0.5, True, False),
+    (0.5 * LN2, 0.05, 0.5, True, False),
+    (0.0, 0.0, 0.0, False, False),  # nothing is there to be missed
+    (0.0, 0.0, 0.5, False, False),
+    (0.0, 0.0, 0.06, True, False),  # too little to blame it
+  ],
+)
+def test_a_critic_that_is_fooled_is_said_aloud(
+  frame, case, nats, floor, share, found, fooled
+):
+  tried = case(
+    "p", share + SPREAD, found, setting='{"weight": 1.0}', read={"irene": nats}, floor=floor
+  )
+  rows, loud = concluded(frame, case("no_penalty", 0.6 + SPREAD), tried)
+  assert (of(rows, "p", "share_beyond_task").flag == "critic_fooled") is fooled
+  assert ("critic fooled" in report.removal_table(rows)) is fooled
+  assert len(loud) == fooled
+  if fooled:
+    assert loud[0].startswith(f'p {{"weight": 1.0}}: its irene reads {nats:.3f} nats')
+    assert "a fresh attacker 50 %" in loud[0]
+  read = of(rows, "p", "critic_information")
+  assert (read.method, read.unit, read.chance) == ("irene", "nats", floor)
+  assert read.value == pytest.approx(nats)
+
+
+def test_one_of_two_critics_is_named(frame, case):
+  tried = case("p", 0.5 + SPREAD, read={"good": 0.4, "bad": 0.001})
+  rows, loud = concluded(frame, case("no_penalty", 0.6 + SPREAD), tried)
+  assert len(loud) == 1
+  assert "its bad reads 0.001 nats" in loud[0]
+  found = {r.method for r in rows if r.metric == "critic_information"}
+  assert found == {"good", "bad"}
+
+
+def test_a_monitor_of_nobodys_attempt_fools_no_one(frame, case):
+  slow = {"linear monitor": 0.0}
+  plain = case("no_penalty", 0.5 + SPREAD, read=slow)
+  twin = case("untrained", 0.4 + SPREAD, read=slow, control=True)
+  rows, loud = concluded(frame, plain, twin)
+  assert not loud
+  assert not any(r.flag for r in rows)
+
+
+# ---- the front -----------------------------------------------------------------------
+
+
+def test_the_front_is_what_nothing_beats(case):
+  def at(leak, accuracy, **more):
+    return case("p", leak, accuracy=accuracy, **more)
+
+  some = [
+    at(0.5, 0.95),
+    at(0.2, 0.90),
+    at(0.3, 0.90),  # leaks more for the same accuracy
+    at(0.2, 0.80),  # the same leak, worse
+    at(0.1, 0.50),
+    at(0.6, 0.40),
+    at(0.0, 0.99, control=True),  # a control is never on it and beats nobody
+    at(0.0, 0.99, alive=False),
+  ]
+  assert removal.front(some) == [True, True, False, False, True, False, False, False]
+
+
+def test_ties_are_all_on_the_front(case):
+  one, twin = case("p", 0.2, accuracy=0.9), case("q", 0.2, accuracy=0.9)
+  assert removal.front([one, twin, case("r", 0.2, accuracy=0.8)]) == [True, True, False]
+  assert removal.front([one]) == [True]
+
+
+def test_the_front_does_not_depend_on_order(case):
+  gen = np.random.default_rng(5)
+  places = gen.uniform(0, 1, (12, 2))
+  some = [case("p", x, accuracy=y) for x, y in places]
+  there = removal.front(some)
+  assert 0 < sum(there) < 12
+  order = gen.permutation(12)
+  assert removal.front([some[i] for i in order]) == [there[i] for i in order]
+  for i, (x, y) in enumerate([c.place for c in some]):
+    beaten = any(a <= x and b >= y and (a, b) != (x, y) for a, b in (c.place for c in some))
+    assert there[i] is not beaten
+
+
+# ---- what labels alone say -----------------------------------------------------------
+
+
+def test_labels_and_attackers_have_rows(frame, column, case):
+  rows, _ = concluded(frame, case("no_penalty", 0.5 + SPREAD))
+  label = cells.by_labels(column, frame, use_task=True)
+  value = np.mean([one["share"][0] for one in label])
+  assert of(rows, "label", "share").value == pytest.approx(value)
+  assert of(rows, "majority", "information").value == 0
+  alone = {r.metric for r in rows if r.setting == '{"attacker": "linear"}'}
+  assert alone == {"share", "accuracy", "information"}
+  top = np.mean([np.bincount(y).max() / N for y in frame.y_SN[:, 2 * N :]])
+  assert of(rows, "no_penalty", "task_accuracy").chance == pytest.approx(top)
