@@ -187,7 +187,7 @@ def _flat(tree: Any, name: str = "") -> dict[str, Any]:
 
 
 def _difference(theirs: dict[str, Any], mine: dict[str, Any]) -> str:
-  old, new = _flat(theirs), _flat(mine)
+  old, new = _flat(theirs), _flat(json.loads(json.dumps(mine)))  # tuples as lists
   keys = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
   said = [f"{k}: {old.get(k)!r} there, {new.get(k)!r} here" for k in keys[:3]]
   return "; ".join(said) + ("; ..." if len(keys) > 3 else "")

@@ -290,7 +290,7 @@ def test_a_critic_that_is_fooled_is_said_aloud(
   assert ("critic fooled" in report.removal_table(rows)) is fooled
   assert len(loud) == fooled
   if fooled:
-    assert loud[0].startswith(f'p {{"weight": 1.0}}: its irene reads {nats:.3f} nats')
+    assert loud[0].startswith(f'p {{"weight": 1.0}}: its irene at fc reads {nats:.3f} nats')
     assert "a fresh attacker 50 %" in loud[0]
   read = of(rows, "p", "critic_information")
   assert (read.method, read.unit, read.chance) == ("irene", "nats", floor)
@@ -301,7 +301,7 @@ def test_one_of_two_critics_is_named(frame, case):
   tried = case("p", 0.5 + SPREAD, read={"good": 0.4, "bad": 0.001})
   rows, loud = concluded(frame, case("no_penalty", 0.6 + SPREAD), tried)
   assert len(loud) == 1
-  assert "its bad reads 0.001 nats" in loud[0]
+  assert "its bad at fc reads 0.001 nats" in loud[0]
   found = {r.method for r in rows if r.metric == "critic_information"}
   assert found == {"good", "bad"}
 

@@ -336,6 +336,30 @@ def make_studio(config, home=None):
   return Studio(ground, frame, made, nets, fit.quiet)
 
 
+def test_erasers_are_fitted_to_the_train_part(finished):
+  home, *_ = finished
+  studio = make_studio(whole_config(), home)
+  ground, frame = studio.ground, studio.frame
+  nets = ground.train(home / "checkpoints/nets/no_penalty")
+  by_name = {p.subject: p for p in points(studio)}
+  key = jax.random.key(0)
+  for name in ("leace", "mean_projection"):
+    for s in range(3):
+      params = jax.tree.map(lambda leaf, s=s: leaf[s], nets.params)
+
+      def z_of(rows, params=params):
+        return ground.model.apply(params, (), jnp.asarray(ground.dataset.x[rows]))[1]["fc2"]
+
+      rows = ground.part["train"][s]
+      hot = np.eye(3, dtype=np.float32)[ground.dataset.attributes["shade"].values[rows]]
+      fitted = load("erasers", name).fit(z_of(rows), hot, np.ones(len(rows)), key)
+      wanted = fitted.apply(fitted.arrays, z_of(frame.rows_SN[s]))
+      np.testing.assert_allclose(by_name[name].z["fc2"][s], wanted, atol=2e-3)
+      assert (
+        np.abs(by_name[name].z["fc2"][s] - by_name["no_penalty"].z["fc2"][s]).max() > 0.1
+      )
+
+
 @pytest.mark.parametrize("fixed", [True, False])
 def test_attackers_learn_from_rows_nobody_saw(fixed):
   one = config()
@@ -485,9 +509,19 @@ def test_a_weight_that_diverges_has_a_verdict_and_no_numbers(tmp_path):
   assert share["irene", weight(0.0)].value == pytest.approx(plain, abs=1e-6)
 
 
-def test_a_subject_that_diverges_is_one_line_that_names_it(tmp_path):
+def test_a_subject_that_diverges_costs_the_others_nothing(tmp_path):
   one = config(penalties={"irene": {"weights": (1e30, 1e31)}})
-  with pytest.raises(FloatingPointError, match=r"irene.*not finite from step") as caught:
+  result, _ = run(one, tmp_path / "w")
+  verdicts = aggregates(result.rows, "share_beyond_task")
+  for w in (1e30, 1e31):
+    assert verdicts["irene", weight(w)].verdict == "diverged"
+  assert verdicts["no_penalty", ""].verdict in ("leaks", "nothing to remove")
+
+
+def test_nothing_is_compared_with_networks_that_all_diverged(tmp_path):
+  one = config(penalties={})
+  one["fit"] = one["fit"] | {"learning_rate": 1e38}
+  with pytest.raises(FloatingPointError, match="without a penalty") as caught:
     run(one, tmp_path / "w")
   assert "\n" not in str(caught.value)
 

@@ -91,12 +91,15 @@ class Aims(NamedTuple):
     weights: name of a penalty or mitigation -> weight `[S]` of each network.
     attributes: name -> values `[N]` and mask `[N]`.
     rates: name -> share of each group in the train part.
+    strict: a network whose loss is not finite is an error; else it stands still, and the
+      others go on.
   """
 
   plan: step.Plan = step.Plan()
   weights: Mapping[str, np.ndarray] = MappingProxyType({})
   attributes: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({})
   rates: Mapping[str, np.ndarray] = MappingProxyType({})
+  strict: bool = True
 
 
 NOTHING_ELSE = Aims()
@@ -194,8 +197,7 @@ def fit(
 
   Raises:
     BadInput: a batch larger than the train part; a checkpoint that does not fit.
-    FloatingPointError: no loss is finite any more, or, without other aims, one is not;
-      names seeds and step.
+    FloatingPointError: a loss is not finite, where `aims.strict`; names seeds and step.
   """
   N = rows_SN.shape[1]
   if settings.batch_size > N:
@@ -231,10 +233,13 @@ def fit(
     loss_TS, alive_TS = (
       np.stack(each) for each in zip(*jax.device_get(losses), strict=True)
     )
-    _check_alive(alive_TS, epoch * epoch_steps, all_must=not (plan.terms or plan.tasks))
-    last = epoch + 1 == settings.epochs
+    if aims.strict:
+      _check_alive(alive_TS, epoch * epoch_steps)
+    last = epoch + 1 == settings.epochs or not alive_TS[-1].any()
     if directory is not None and (last or (epoch + 1) % settings.save_every == 0):
       checkpoint.save(directory, (epoch + 1) * epoch_steps, state)
+    if not alive_TS[-1].any():
+      break
     report((epoch + 1) / settings.epochs, f"loss {loss_TS[:, alive_TS[-1]].mean():.3f}")
   alive, read = jax.device_get((state.alive, state.read))
   return Nets(state.params, state.state, first[0], first[1], alive, read)
@@ -271,9 +276,9 @@ def _order(key_S: Key[Array, " s"], rows_SN: Array, epoch: Array, rows: int) -> 
   return jax.vmap(one)(key_S, rows_SN)
 
 
-def _check_alive(alive_TS: np.ndarray, first_step: int, all_must: bool) -> None:
+def _check_alive(alive_TS: np.ndarray, first_step: int) -> None:
   ended = ~alive_TS[-1]
-  if ended.all() or (all_must and ended.any()):
+  if ended.any():
     step_ = first_step + int(np.argmin(alive_TS.all(1)))
     seeds = np.flatnonzero(ended).tolist()
     raise FloatingPointError(

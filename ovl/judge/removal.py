@@ -17,7 +17,6 @@ REDUCED = "reduced"
 LEFT = "not reduced"
 WORSE = "increased"
 NOTHING = "nothing to remove"
-CHECKED = "a control"
 DIVERGED = "diverged"
 
 SMALL = 0.05  # a share of H(S|Y) that is no removal
@@ -285,7 +284,8 @@ def _fooled(case: Case, leak_p: float, level: float) -> tuple[list[str], bool]:
     nats = float(nats_S[case.alive_S].mean())
     if nats < floor + ZERO * entropy:
       said.append(
-        f"{case.subject} {case.setting}: its {name} reads {max(nats, 0):.3f} nats after "
-        f"training, a fresh attacker {100 * share:.0f} % of what there is beyond the task"
+        f"{case.subject} {case.setting}: its {name} at {case.best.lane.layer} reads "
+        f"{max(nats, 0):.3f} nats after training, a fresh attacker {100 * share:.0f} % of "
+        "what there is beyond the task"
       )
   return said, bool(said)

@@ -53,7 +53,7 @@ def run(
 
   Raises:
     BadInput: anything a person can mend.
-    FloatingPointError: every network of a subject diverged.
+    FloatingPointError: every network without a penalty diverged.
   """
   started = time.time()
   made = settings_of(Settings, config.get("unlearn", {}), "unlearn")
@@ -94,7 +94,7 @@ def run(
     mine, warned = removal.conclude(attacked, frame, base, ground.seeds, made.level, seed)
     if number:  # what labels alone say is the same at every tap
       mine = [row for row in mine if row.layer]
-    rows, loud = rows + mine, loud + warned
+    rows, loud = rows + mine, loud + [w for w in warned if w not in loud]
   meta = {
     "title": f"{ground.dataset.name}: what it takes to forget {made.attribute}",
     "note": ground.dataset.note,

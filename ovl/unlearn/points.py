@@ -67,7 +67,8 @@ def subjects(studio: Studio) -> list[Penalty]:
   for name, given in made.erasers.items():
     load("erasers", name, **given)
   attributes = ground.dataset.attributes
-  tried = [penalty(name, g, made, attributes) for name, g in made.penalties.items()]
+  given = sorted(made.penalties.items())
+  tried = [penalty(name, g, made, attributes) for name, g in given]
   for one in tried:
     for term in one.plan.terms:
       _check_taps(f"unlearn.penalties.{one.name}: {term.name}.taps", term.taps, layers)
@@ -86,6 +87,11 @@ def points(studio: Studio) -> Iterator[Point]:
   )
   total = 1 + len(tried)
   nets = _trained(studio, NO_PENALTY, plain, 1, 0, total)
+  if nets.alive is not None and not nets.alive.any():
+    raise FloatingPointError(
+      "unlearn: without a penalty no network has a finite loss: lower fit.learning_rate, "
+      "or look at the inputs"
+    )
   yield from _points(studio, NO_PENALTY, nets, [""], plain.plan)
   untrained = nets._replace(params=nets.first_params, state=nets.first_state, read={})
   yield from _points(studio, UNTRAINED, untrained, [""], step.Plan())
@@ -105,10 +111,7 @@ def _trained(
   def said(share: float, text: str) -> None:
     studio.progress(0.5 * (number + share) / total, f"training {name}: {text}")
 
-  try:
-    return studio.ground.train(home, said, aims, copies)
-  except FloatingPointError as error:
-    raise FloatingPointError(f"unlearn: {name}: {error}") from error
+  return studio.ground.train(home, said, aims._replace(strict=False), copies)
 
 
 def _aims(studio: Studio, one: Penalty) -> fit.Aims:
@@ -221,7 +224,7 @@ def _erased(studio: Studio, nets: fit.Nets, tap: str) -> Iterator[Point]:
     return named[tap]
 
   fitted_SND, judged_SND = whole(ground.part["train"]), whole(frame.rows_SN)
-  for name, given in made.erasers.items():
+  for name, given in sorted(made.erasers.items()):
     studio.progress(0.1, f"erasing: {name} at {tap}")
     eraser: Eraser = load("erasers", name, **given)
     if attribute.kind not in eraser.attribute:
