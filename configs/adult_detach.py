@@ -26,10 +26,18 @@ def get_config(arg: str = "") -> ConfigDict:
   c.model = dict(name="mlp", hidden=(64, 32))
   c.fit = dict(epochs=12, batch_size=256, learning_rate=2e-3)
   c.split = dict(train=0.5, probe=0.2, stop=0.05, test=0.25)
+  # The attribute's term is the adversary's, as in the paper; a linear head's plug-in
+  # (attribute_term="irene") leaves an MLP all of it.
   detachment = dict(
-    critic="detachment", weights=(0.1, 0.3, 1.0, 3.0), inner_steps=2, likelihood="gaussian",
-    b=0.1, g=2.0,
-  )  # fmt: skip
+    critic="detachment",
+    weights=(0.3, 1.0, 3.0),
+    attribute_term="reversal",
+    likelihood="gaussian",
+    b=0.1,
+    g=2.0,
+    inner_steps=3,
+    order="critic_first",
+  )
   c.unlearn = dict(
     attribute="sex",
     taps=("fc2",),
@@ -37,7 +45,7 @@ def get_config(arg: str = "") -> ConfigDict:
       detachment=detachment,
       local=detachment | dict(cuts=("fc2",)),
       reversal=dict(weights=(0.3, 1.0, 3.0), inner_steps=3, order="critic_first"),
-      irene=dict(weights=(1.0, 10.0, 30.0), inner_steps=2),
+      irene=dict(weights=(10.0, 30.0, 100.0), hidden=(32,), inner_steps=3),
     ),
     erasers=dict(leace={}),
     monitors=("linear",),

@@ -1,8 +1,9 @@
 """Digits on coloured ground: can a net that reads digits be made to forget the colour?
 
-ovl unlearn                          3 penalties x 3 weights x 5 seeds, 2 erasers
-ovl unlearn --config=colour:all      every penalty, mitigation and eraser
-ovl unlearn --config=colour:smoke    a quick look
+ovl unlearn                               3 penalties x 3 weights x 5 seeds, 2 erasers
+ovl unlearn --config=colour:all           every penalty, mitigation and eraser
+ovl unlearn --config=colour:variational   a stochastic bottleneck, and its rate
+ovl unlearn --config=colour:smoke         a quick look
 """
 
 from ml_collections import ConfigDict
@@ -36,8 +37,10 @@ ERASERS = (
 
 def get_config(arg: str = "") -> ConfigDict:
   words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"smoke", "all"}:
-    raise ValueError(f"colour:{arg}: unknown {sorted(unknown)}; have smoke, all")
+  if unknown := words - {"smoke", "all", "variational"}:
+    raise ValueError(
+      f"colour:{arg}: unknown {sorted(unknown)}; have smoke, all, variational"
+    )
 
   c = ConfigDict()
   c.seed = 0
@@ -56,6 +59,14 @@ def get_config(arg: str = "") -> ConfigDict:
     level=0.95,
     max_width=512,
   )
+  if "variational" in words:
+    c.model = dict(name="bottleneck", hidden=(128,), width=16)
+    c.unlearn.taps = ("z",)
+    c.unlearn.penalties = dict(
+      variational=dict(
+        weights=(0.1, 0.3, 1.0), taps=("posterior",), likelihood="gaussian", beta=0.1
+      )
+    )
   if "all" in words:
     c.unlearn.penalties = SWEEPS
     c.unlearn.erasers = {name: {} for name in ERASERS}
