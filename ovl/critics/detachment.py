@@ -20,7 +20,7 @@ def critic(
   tasks: int = 100,
   b: float = 0.5,
   g: float = 1.0,
-  weights: tuple[float, float, float] | None = None,
+  factors: tuple[float, float, float] | None = None,
   attribute_term: str = "irene",
   likelihood: str = "bernoulli",
   reduction: str = "mean",
@@ -48,7 +48,7 @@ def critic(
       beyond them makes the value nan.
     b: share of the task, from 0 to 1.
     g: weight of the attribute, above b: else it would be kept.
-    weights: of x, y and s, all as positive numbers, in place of 1 - b, b and g - b.
+    factors: of x, y and s, all as positive numbers, in place of 1 - b, b and g - b.
     attribute_term: "irene", "club", "confusion" or "reversal": the I(h;s) of it.
     likelihood: of the input; "bernoulli" of one in 0..1, else "gaussian".
     reduction: over the input's dimensions; "mean" keeps R on the scale of the others,
@@ -58,7 +58,7 @@ def critic(
     A critic; its weighted nats are no unit.
 
   Raises:
-    BadInput: weights that would keep the attribute.
+    BadInput: factors that would keep the attribute.
 
   References:
     Guo et al. (2022), https://arxiv.org/abs/2202.13295.
@@ -69,12 +69,12 @@ def critic(
   chosen("detachment", "attribute_term", attribute_term, tuple(TERMS))
   chosen("detachment", "likelihood", likelihood, _decoder.LIKELIHOODS)
   chosen("detachment", "reduction", reduction, _decoder.REDUCTIONS)
-  l_x, l_y, l_s = weights or (1 - b, b, g - b)
+  l_x, l_y, l_s = factors or (1 - b, b, g - b)
   if min(l_x, l_y) < 0 or l_s <= 0:
     raise BadInput(
-      f"detachment: b={b}, g={g}, weights={weights} weigh the input {l_x:g}, the task "
+      f"detachment: b={b}, g={g}, factors={factors} weigh the input {l_x:g}, the task "
       f"{l_y:g} and the attribute {l_s:g}, which keeps it: 0 <= b <= 1 and g > b fit, or "
-      "positive weights"
+      "positive factors"
     )
   init_head, logits = mlp(hidden)
 
