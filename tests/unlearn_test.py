@@ -116,6 +116,9 @@ SUBJECTS = [
 ]  # fmt: skip
 
 
+CONTROLS = ("label", "majority", "raw", "permuted")
+
+
 # ---- the run as a whole --------------------------------------------------------------
 
 
@@ -176,12 +179,13 @@ def test_every_subject_has_every_metric(finished):
   rows = result.rows
   for metric in ("task_accuracy", "accuracy", "share", "share_beyond_task", "on_front"):
     found = aggregates(rows, metric)
-    assert [key for key in found if key[0] not in ("label", "majority")] == SUBJECTS
+    assert [key for key in found if key[0] not in CONTROLS] == SUBJECTS
   for metric in ("removed_share", "task_cost"):
     assert list(aggregates(rows, metric)) == SUBJECTS[1:]  # no_penalty is what is compared
-  for row in aggregates(rows, "share_beyond_task").values():
-    assert row.verdict
-    assert 0 < row.p <= 1
+  for (subject, _), row in aggregates(rows, "share_beyond_task").items():
+    if subject not in CONTROLS:
+      assert row.verdict
+      assert 0 < row.p <= 1
   assert {("label", ""), ("majority", "")} <= aggregates(rows, "share").keys()
   read = {(r.subject, r.method) for r in rows if r.metric == "critic_information"}
   assert read == {("irene", "irene")}  # HSIC has no nats
@@ -191,6 +195,17 @@ def test_every_subject_has_every_metric(finished):
     if (s := json.loads(r.setting or "{}")).get("attacker") == "linear"
   }
   assert len(attacked) == len(SUBJECTS) * 3  # share, accuracy, information
+
+
+def test_the_input_is_read_and_a_shuffled_attribute_is_not(finished):
+  _, result, *_ = finished
+  share = aggregates(result.rows, "share")
+  assert share["raw", ""].value > 0.5
+  assert share["raw", ""].layer == "input"
+  # Shuffled within task classes: what the label tells of it stays.
+  shuffled = aggregates(result.rows, "share_beyond_task")["permuted", ""]
+  assert abs(shuffled.value) < 0.05
+  assert shuffled.layer == "fc2"
 
 
 def test_no_two_rows_are_about_the_same(finished, tmp_path):
@@ -205,7 +220,7 @@ def test_no_two_rows_are_about_the_same(finished, tmp_path):
       for r in rows
     ]
     assert len(keys) == len(set(keys))
-  assert {r.layer for r in two.rows} == {"", "fc1", "fc2"}
+  assert {r.layer for r in two.rows} == {"", "input", "fc1", "fc2"}
 
 
 def test_what_was_planted_is_found(finished):

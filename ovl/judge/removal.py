@@ -122,6 +122,19 @@ def conclude(
   return out, loud
 
 
+def controls(
+  scored: list[Scored], frame: Frame, base: Row, seeds: list[int], level: float
+) -> list[Row]:
+  """What attackers read of the input itself, and of a shuffled attribute."""
+  out: list[Row] = []
+  for cell in scored:
+    column = cell.column
+    majority = cells.by_labels(column, frame, use_task=False)
+    alone, beyond = rows.of_scored(base, cell, frame, majority, None)
+    out += _both([*alone, *([] if beyond is None else [beyond])], seeds, level)
+  return out
+
+
 def _labels(
   base: Row, column: Column, frame: Frame, majority: list, seeds: list[int], level: float
 ) -> list[Row]:

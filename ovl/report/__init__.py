@@ -72,7 +72,7 @@ def write_removal(
     attribute=next((s.attribute for s in spots if s.attribute), ""),
     picture=markupsafe.Markup(pictures["front"].svg),
     attackers=list(dict.fromkeys(name for spot in spots for name in spot.attackers)),
-    layers=list(dict.fromkeys(s.layer for s in spots if s.layer)),
+    layers=list(dict.fromkeys(s.layer for s in spots if s.placed)),
     level=round(100 * max(levels, default=0.95)),
   )
   write_text(home, text_)

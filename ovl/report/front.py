@@ -21,8 +21,8 @@ CONTROLS = {"no_penalty": ("#1f2328", "o"), "untrained": ("#8a8f98", "X")}
 
 def front(spots: list[Spot]) -> Figure:
   """A panel a layer: share left across, task accuracy up, intervals on both."""
-  layers = list(dict.fromkeys(s.layer for s in spots if s.layer))
-  subjects = list(dict.fromkeys(s.subject for s in spots if s.layer))
+  layers = list(dict.fromkeys(s.layer for s in spots if s.placed))
+  subjects = list(dict.fromkeys(s.subject for s in spots if s.placed))
   columns = max(1, min(len(layers), 2))
   lines = max(1, math.ceil(len(layers) / columns))
   wide, tall = 4.6, 3.5
@@ -38,7 +38,8 @@ def front(spots: list[Spot]) -> Figure:
     x = 0.75 + (i % columns) * (wide + 0.75)
     y = figure.get_size_inches()[1] - (i // columns + 1) * (tall + 0.75) + 0.5
     axes = inches(figure, x, y, wide, tall)
-    _panel(axes, [s for s in spots if s.layer == layer], spots, style)
+    here = [s for s in spots if s.placed and s.layer == layer]
+    _panel(axes, here, spots, style)
     if len(layers) > 1:
       axes.set_title(short(layer, 30), loc="left", weight="bold")
   handles = [

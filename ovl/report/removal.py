@@ -44,6 +44,11 @@ class Spot(NamedTuple):
     return ", ".join(f"{value:g}" for value in self.setting.values())
 
   @property
+  def placed(self) -> bool:
+    """Whether it is a point of the picture: a network, edited or not."""
+    return "on_front" in self.by_metric
+
+  @property
   def on_front(self) -> bool:
     """Whether no other point leaks as little at an accuracy as high."""
     row = self.by_metric.get("on_front")

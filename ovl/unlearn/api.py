@@ -12,7 +12,7 @@ from ovl import fit, grid, probes, report, results
 from ovl.judge import cells, removal
 from ovl.load import settings as settings_of
 from ovl.types import BadInput, Row
-from ovl.unlearn.attack import cases
+from ovl.unlearn.attack import cases, controls
 from ovl.unlearn.points import Studio, points, subjects
 from ovl.unlearn.settings import TREES, Settings, known
 
@@ -95,6 +95,12 @@ def run(
     if number:  # what labels alone say is the same at every tap
       mine = [row for row in mine if row.layer]
     rows, loud = rows + mine, loud + [w for w in warned if w not in loud]
+  held = controls(
+    found, ground.dataset.x, {tap: i for i, tap in enumerate(made.taps)}, column, frame,
+    made, seed, lambda share, said: progress(0.96, f"controls: {said}"),
+    cache / "attackers",
+  )  # fmt: skip
+  rows += removal.controls(held, frame, base, ground.seeds, made.level)
   meta = {
     "title": f"{ground.dataset.name}: what it takes to forget {made.attribute}",
     "note": ground.dataset.note,

@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
-from ovl import grid, probes
+from ovl import grid, probes, taps
 from ovl.judge import cells, removal
-from ovl.judge.cells import Column, Frame
+from ovl.judge.cells import Column, Frame, Scored
 from ovl.judge.removal import Case
 from ovl.types import Found, Lane
 from ovl.unlearn.points import NO_PENALTY, UNTRAINED, Point
@@ -99,6 +99,57 @@ def cases(
         grid.cache.save(cache, stage, trees)
       found[i][TREES] = trees[0]
       out[i] = case(i)
+
+
+def controls(
+  points: list[Point],
+  x_N: np.ndarray,
+  depths: dict[str, int],
+  column: Column,
+  frame: Frame,
+  made: Settings,
+  seed: int,
+  progress: Progress,
+  cache: pathlib.Path | None,
+) -> list[Scored]:
+  """The input itself, and every tap of `no_penalty` with the attribute shuffled.
+
+  The latter by one critic that is cheap to fit: it must find nothing.
+
+  Args:
+    points: of the study.
+    x_N: inputs of the whole data set.
+    depths: tap -> its place.
+    column: the attribute.
+    frame: the rows.
+    made: settings.
+    seed: of the attackers.
+    progress: called along the way.
+    cache: of what attackers found.
+  """
+  names = [name for name in made.attackers if name != TREES]
+  critics, _ = probes.critics(names, column.kind, "unlearn.attackers")
+
+  def ask(name: str, stage: str, column: Column, lanes: list[Lane]) -> list[Found]:
+    return probes.ask(
+      critics[name], f"{stage}-{name}", [column], lanes, frame, made.schedule, seed,
+      progress, cache,
+    )  # fmt: skip
+
+  x_SN = np.broadcast_to(x_N, (frame.models, *x_N.shape))
+  z_SND = taps.narrow(taps.INPUT, x_SN, frame.rows_SN, made.max_width)
+  raw = Lane("raw", taps.INPUT, -1, z_SND)
+  found = {name: ask(name, "raw", column, [raw])[0] for name in critics}
+  out = [cells.scored(raw, column, 0, found, frame)]
+  if not column.beyond:  # shuffling within task classes leaves it as it is
+    return out
+  cheap = next((name for name, c in critics.items() if c.fit), names[0])
+  plain = next(point for point in points if point.subject == NO_PENALTY)
+  shuffled = cells.permuted(column, frame)
+  lanes = [Lane("permuted", tap, depths[tap], z) for tap, z in plain.z.items()]
+  for lane, its in zip(lanes, ask(cheap, "permuted", shuffled, lanes), strict=True):
+    out.append(cells.scored(lane, shuffled, 0, {cheap: its}, frame))
+  return out
 
 
 def _weight(setting: str) -> str:
