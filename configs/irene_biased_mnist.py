@@ -61,7 +61,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.dataset.rho = 0.8
     c.model.channels = (4, 8, 16, 32)
     c.fit = dict(epochs=10, batch_size=100, learning_rate=3e-3, save_every=2)
-    c.unlearn.penalties = dict(irene=dict(weights=(1.0, 3.0), inner_steps=3))
+    c.unlearn.penalties = dict(irene=dict(weights=(10.0, 30.0), inner_steps=3))
   if "smoke" in words:
     c.seeds = 2
     c.dataset.limit = 1_000

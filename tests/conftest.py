@@ -17,3 +17,10 @@ def _shared_programs(tmp_path_factory):
   """Programs compiled by one test serve the others, also in other processes."""
   jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_programs():
+  """A process can map only so many programs; those of a finished file are let go."""
+  yield
+  jax.clear_caches()
