@@ -33,7 +33,8 @@ def get_config(arg: str = "") -> ConfigDict:
     weights=(0.3, 1.0, 3.0),
     attribute_term="reversal",
     likelihood="gaussian",
-    factors=(0.1, 1.0, 1.0),  # of the input, the task and the attribute
+    b=0.1,
+    g=2.0,
     inner_steps=3,
     order="critic_first",
   )
