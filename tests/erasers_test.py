@@ -305,6 +305,7 @@ def test_the_fantope_is_what_it_should_be():
   np.testing.assert_allclose(rlace._fantope(jnp.asarray(p), 3), p, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_rlace_hides_more_than_sal_of_its_rank():
   z_ND, s_N = planted(rows=2000, width=12, classes=6)
   reader = LogisticRegression(max_iter=500)
@@ -476,10 +477,13 @@ def test_kernel_stops_a_kernel_of_its_width_and_no_other():
 
 
 def test_inlp_says_where_it_did_not_end():
-  z_ND, s_N = planted(classes=5)
-  z_ND = np.concatenate([z_ND, np.square(z_ND)], 1)
+  """Two copies of unequal noise: the best reader is not along the means."""
+  draw = np.random.default_rng(0)
+  s_N, mean_KD = draw.integers(0, 5, 1000), 2 * draw.normal(size=(5, 6))
+  noise = [scale * draw.normal(size=(1000, 6)) for scale in (0.3, 3.0)]
+  z_ND = np.concatenate([mean_KD[s_N] + one for one in noise], 1).astype(np.float32)
   with pytest.warns(UserWarning, match="inlp: 1 directions"):
-    ovl.erase(z_ND * (1 + s_N)[:, None], s_N, "inlp", rounds=1, steps=30)
+    ovl.erase(z_ND, s_N, "inlp", rounds=1, steps=30)
 
 
 # ---- one battery for all -------------------------------------------------------------

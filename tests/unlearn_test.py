@@ -367,7 +367,8 @@ def test_erasers_are_fitted_to_the_train_part(finished):
 
       rows = ground.part["train"][s]
       hot = np.eye(3, dtype=np.float32)[ground.dataset.attributes["shade"].values[rows]]
-      fitted = load("erasers", name).fit(z_of(rows), hot, np.ones(len(rows)), key)
+      mask = jnp.ones(len(rows))
+      fitted = load("erasers", name).fit(z_of(rows), jnp.asarray(hot), mask, key)
       wanted = fitted.apply(fitted.arrays, z_of(frame.rows_SN[s]))
       np.testing.assert_allclose(by_name[name].z["fc2"][s], wanted, atol=2e-3)
       assert (
@@ -565,6 +566,7 @@ def test_a_mitigation_is_a_subject_and_goes_with_a_penalty(tmp_path):
   assert len(read) == 2
 
 
+@pytest.mark.slow
 def test_detachment_between_modules(tmp_path):
   penalties = {
     "detachment": {
@@ -578,6 +580,7 @@ def test_detachment_between_modules(tmp_path):
   assert not aggregates(result.rows, "diverged")
 
 
+@pytest.mark.slow
 def test_a_quantity_is_removed_too(tmp_path):
   penalties = {"hsic": {"weights": (0.0, 300.0)}}
   one = config(
