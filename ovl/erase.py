@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ovl import columns, rng
+from ovl.chain import run
 from ovl.load import load, nearest
 from ovl.types import Attribute, BadInput, Eraser, Erasure, Kind, Model, Params, Stage
 
@@ -250,10 +251,7 @@ def inside(model: Model, tap: str, eraser: FittedEraser | Erasure) -> Model:
   def apply(
     params: Params, state: Params, x_B: Any, *, key: Any = None, train: bool = False
   ) -> tuple[Any, dict[str, Any], Params]:
-    taps, h_B = {}, x_B
-    for stage in stages:
-      h_B, state = stage.apply(params, state, h_B, key=key, train=train)
-      taps[stage.name] = h_B
+    taps, state = run(stages, params, state, x_B, key=key, train=train)
     return taps["logits"], taps, state
 
   return Model(model.init, apply, stages)

@@ -10,7 +10,19 @@ ROOT = pathlib.Path(__file__).parent.parent
 # import one another, unless they are methods.
 FLOORS = {
   **dict.fromkeys(
-    ["types", "rng", "stats", "bounds", "nn", "kernels", "columns", "split", "pooling"], 0
+    [
+      "types",
+      "rng",
+      "stats",
+      "bounds",
+      "nn",
+      "kernels",
+      "columns",
+      "split",
+      "pooling",
+      "chain",
+    ],
+    0,
   ),
   **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays"], 1),
   **dict.fromkeys(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ovl.chain import run
 from ovl.types import Model, Params, Stage
 
 
@@ -124,12 +124,7 @@ def chain(layers: Sequence[Layer | Stage], first: Callable[[Array], Array] = sam
     key: PRNGKeyArray | None = None,
     train: bool = False,
   ) -> tuple[Array, dict[str, Array], Params]:
-    taps: dict[str, Array] = {}
-    h_B = x_B
-    for i, stage in enumerate(stages):
-      mine = None if key is None else jax.random.fold_in(key, i)
-      h_B, state = stage.apply(params, state, h_B, key=mine, train=train)
-      taps[stage.name] = h_B
+    taps, state = run(stages, params, state, x_B, key=key, train=train)
     return taps["logits"], taps, state
 
   return Model(init, apply, tuple(stages))

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 from jaxtyping import Array, PRNGKeyArray
 
+from ovl.chain import run
 from ovl.load import nearest
 from ovl.types import BadInput, Model, Params
 
@@ -58,18 +58,13 @@ def modules(model: Model, cuts: tuple[str, ...]) -> list[Module]:
 
 
 def _module(model: Model, start: int, end: int) -> Module:
-  last = end == len(model.stages)
+  last, stages = end == len(model.stages), model.stages[start:end]
+  names = tuple(stage.name for stage in stages)
 
   def apply(
     params: Params, state: Params, h_B: Array, key: PRNGKeyArray
   ) -> tuple[Array, dict[str, Array], Params]:
-    taps: dict[str, Array] = {}
-    for i in range(start, end):
-      stage = model.stages[i]
-      h_B, state = stage.apply(
-        params, state, h_B, key=jax.random.fold_in(key, i), train=True
-      )
-      taps[stage.name] = h_B
-    return taps["logits"] if last else h_B, taps, state
+    taps, state = run(stages, params, state, h_B, key=key, train=True, first=start)
+    return taps["logits" if last else names[-1]], taps, state
 
-  return Module(apply, tuple(s.name for s in model.stages[start:end]), last)
+  return Module(apply, names, last)

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from ovl import fit, mesh, pooling, rng, step, taps
+from ovl.chain import run
 from ovl.judge.cells import Frame
 from ovl.load import load, nearest
 from ovl.types import Attribute, BadInput, Eraser
@@ -227,6 +228,11 @@ def _erased(studio: Studio, nets: fit.Nets, tap: str) -> Iterator[Point]:
   for name, given in sorted(made.erasers.items()):
     studio.progress(0.1, f"erasing: {name} at {tap}")
     eraser: Eraser = load("erasers", name, **given)
+    if eraser.oracle and not attribute.known.all():
+      raise BadInput(
+        f"unlearn.erasers.{name} needs the attribute of every row: {made.attribute!r} is "
+        f"unknown in {int((~attribute.known).sum())}"
+      )
     if attribute.kind not in eraser.attribute:
       kinds = " or ".join(eraser.attribute)
       raise BadInput(f"unlearn.erasers.{name} removes {kinds} attributes alone")
@@ -286,9 +292,8 @@ def _after(studio: Studio, nets: fit.Nets, tap: str, z_SND: np.ndarray) -> np.nd
 
   def one(params: Any, state: Any, z_ND: Any) -> Any:
     h_N = z_ND.reshape(-1, *shape)
-    for stage in rest:
-      h_N, state = stage.apply(params, state, h_N)
-    return h_N.argmax(-1)
+    named, _ = run(rest, params, state, h_N)
+    return named.get("logits", h_N).argmax(-1)  # the edited tap may be the last
 
   code_SN = jax.jit(jax.vmap(one))(nets.params, nets.state, jnp.asarray(z_SND))
   return np.asarray(code_SN) == frame.y_SN[:, frame.part("test")]
