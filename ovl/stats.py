@@ -187,6 +187,73 @@ def excess(difference_S: np.ndarray, level: float) -> tuple[float, float, float]
   return p, middle - half, middle + half
 
 
+def floored(metric: Metric) -> Metric:
+  """max(value, 0): what a negative estimate would be read as; flat where it is floored."""
+  value, psi_N = metric
+  return (value, psi_N) if value > 0 else (0.0, np.zeros_like(psi_N))
+
+
+def over_models_and_examples(
+  metrics: list[Metric], units: list[np.ndarray], level: float
+) -> tuple[float, float, float, float]:
+  """t interval of a mean over models, for new models *and* new examples.
+
+  With x_s the number of model s, var(mean) = s^2 / S + c, where s^2 is the variance of
+  x_s and c the mean covariance of two models that shared examples cause (from their
+  influence values). Both terms are unbiased: models on disjoint examples have c = 0,
+  copies of one model s^2 = 0. Degrees of freedom by Satterthwaite, from S - 1 and the
+  number of units - 1. A single model has the variance of its examples alone.
+
+  Args:
+    metrics: of each model.
+    units: what each model's rows belong to (example id, or group).
+    level: two-sided coverage.
+
+  Returns:
+    mean, one-sided p of mean > 0, low, high; nan without two units.
+
+  References:
+    Satterthwaite (1946), Biometrics Bulletin 2(6).
+  """
+  S = len(metrics)
+  value = float(np.mean([v for v, _ in metrics])) if S else np.nan
+  G = len(np.unique(np.concatenate(units))) if S else 0
+  if G < 2:
+    return value, np.nan, np.nan, np.nan
+  psi = [psi for _, psi in metrics]
+  correction = G / (G - 1)
+  together = correction * shared_variance(psi, units)
+  if S == 1:
+    spread, shared, freedom = 0.0, together, float(G - 1)
+  else:
+    own = correction * sum(
+      shared_variance([psi_N], [unit_N]) for psi_N, unit_N in zip(psi, units, strict=True)
+    )
+    shared = max((S * S * together - own) / (S * (S - 1)), 0.0)
+    spread = float(np.var([v for v, _ in metrics], ddof=1)) / S
+    parts = spread**2 / (S - 1) + shared**2 / (G - 1)
+    freedom = (spread + shared) ** 2 / parts if parts > 0 else float(G - 1)
+  error = np.sqrt(spread + shared)
+  if error <= 1e-9 * max(1.0, abs(value)):  # rounding is no evidence
+    return value, 0.0 if value > 1e-9 else 1.0, value, value
+  half = stats.t.ppf((1 + level) / 2, freedom) * error
+  return value, float(stats.t.sf(value / error, freedom)), value - half, value + half
+
+
+def paired(
+  a: list[Metric], b: list[Metric], units: list[np.ndarray], level: float
+) -> tuple[float, float, float, float]:
+  """`over_models_and_examples` of a_s - b_s, the two read on the same rows.
+
+  Returns:
+    mean difference, one-sided p of mean > 0, low, high.
+  """
+  differences = [
+    (x - y, psi_x - psi_y) for (x, psi_x), (y, psi_y) in zip(a, b, strict=True)
+  ]
+  return over_models_and_examples(differences, units, level)
+
+
 # ---- tests -------------------------------------------------------------------------
 
 
