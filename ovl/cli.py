@@ -145,14 +145,14 @@ def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str
   if len(paths) > one.paths[0]:
     what = ", ".join(paths)
     most = ("none", "one", "two")[one.paths[0]]
-    raise BadInput(
-      f"ovl {verb}: {len(paths)} paths ({what}); expected {most}: {one.paths[1]}"
-    )
+    names = f": {one.paths[1]}" if one.paths[1] else ""
+    raise BadInput(f"ovl {verb}: {len(paths)} paths ({what}); expected {most}{names}")
   others, config, label = [word for word in words if word.startswith("-")], None, verb
   if one.config:
     # An audit of given arrays has an experiment of its own.
     default = "arrays" if paths and verb == "audit" else one.config
     config, label, others = _config(others, default)
+    _check_keys(others, _keys(config))
   known = [name for name, _, _ in one.flags] + ["debug"] + ["config"] * bool(one.config)
   try:
     values = define(verb, ["ovl", *others], config)
@@ -167,6 +167,14 @@ def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str
     said = error.args[0] if error.args else error  # str() of a KeyError is its repr
     raise BadInput(f"bad flag: {' '.join(str(said).split())}") from error
   return values, paths, label
+
+
+def _check_keys(words: list[str], keys: list[str]) -> None:
+  """Refuses `--config.KEY=` of a key there is none like, also below one that is there."""
+  for word in words:
+    key = word.removeprefix("--config.").partition("=")[0]
+    if word.startswith("--config.") and key not in keys:
+      raise BadInput(f"--config.{key} is unknown: {nearest(key, keys)}")
 
 
 def _keys(config: ConfigDict) -> list[str]:
@@ -200,8 +208,7 @@ def audit(values: flags.FlagValues, paths: list[str], label: str) -> int:
   config: ConfigDict = values.config
   directory = pathlib.Path(values.workdir or f"ovl-runs/audit-{label}")
   above = None if math.isnan(values.fail_above) else values.fail_above
-  if results.is_complete(directory):
-    results.claim(directory, _plain(config, path))
+  if _finished(directory, _plain(config, path)):
     _say(f"{directory} is complete: nothing to do; report: {directory / 'report.html'}")
     found = ovl.Audit(results.read(directory), {})
   else:
@@ -216,6 +223,13 @@ def audit(values: flags.FlagValues, paths: list[str], label: str) -> int:
       f"[{row.low:.3f}, {row.high:.3f}] of H(S|Y), {row.verdict}"
     )
   return 1 if failures else 0
+
+
+def _finished(directory: pathlib.Path, config: dict[str, Any]) -> bool:
+  """Whether this config's run on these very files lies there; says what it moves away."""
+  if moved := results.set_aside(directory, config):
+    sys.stderr.write(f"ovl: {moved}\n")
+  return results.is_complete(directory)
 
 
 def _plain(config: ConfigDict, path: str) -> dict[str, Any]:
@@ -247,8 +261,7 @@ def bench(values: flags.FlagValues, paths: list[str], label: str) -> int:
     raise BadInput(f"ovl bench: {' '.join(paths) or 'nothing'} to measure; expected mi")
   directory = pathlib.Path(values.workdir or f"ovl-runs/bench-{label}")
   page = directory / "report.md"
-  if results.is_complete(directory):
-    results.claim(directory, values.config.to_dict())
+  if _finished(directory, values.config.to_dict()):
     _say(f"{directory} is complete: nothing to do")
   else:
     with _progress() as progress:
@@ -263,8 +276,7 @@ def unlearn(values: flags.FlagValues, paths: list[str], label: str) -> int:
   del paths
   config = values.config.to_dict()
   directory = pathlib.Path(values.workdir or f"ovl-runs/unlearn-{label}")
-  if results.is_complete(directory):
-    results.claim(directory, config)
+  if _finished(directory, config):
     _say(f"{directory} is complete: nothing to do; report: {directory / 'report.html'}")
     _say(Unlearning(results.read(directory), {}).table())
     return 0

@@ -67,11 +67,25 @@ def _module(kind: str, name: str) -> Any:
   return importlib.import_module(f"ovl.{kind}.{name}")
 
 
-@functools.cache
-def _load(kind: str, name: str, settings: tuple[tuple[str, Any], ...]) -> Any:
-  factory = getattr(_module(kind, name), KINDS[kind], None)
+def _factory(kind: str, name: str) -> Callable[..., Any]:
+  factory: Callable[..., Any] | None = getattr(_module(kind, name), KINDS[kind], None)
   if factory is None:
     raise BadInput(f"{kind}.name={name!r}: the file has no function {KINDS[kind]}()")
+  return factory
+
+
+def parameters(kind: str, name: str) -> dict[str, inspect.Parameter]:
+  """The settings a method has, with their defaults.
+
+  Raises:
+    BadInput: as `load`.
+  """
+  known = inspect.signature(_factory(kind, name)).parameters
+  return {key: p for key, p in known.items() if p.kind is not p.VAR_KEYWORD}
+
+
+def _make(kind: str, name: str, settings: tuple[tuple[str, Any], ...]) -> Any:
+  factory = _factory(kind, name)
   known = inspect.signature(factory).parameters
   takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
   for key, _ in settings:
@@ -80,11 +94,19 @@ def _load(kind: str, name: str, settings: tuple[tuple[str, Any], ...]) -> Any:
   return factory(**dict(settings))
 
 
+@functools.cache
+def _load(
+  kind: str, name: str, settings: tuple[tuple[str, Any], ...], source: bytes
+) -> Any:
+  del source  # of a file: what was made of an older text is not what it makes now
+  return _make(kind, name, settings)
+
+
 def load(kind: str, name: str, **settings: Any) -> Any:
   """Calls the factory of a method found by its name.
 
   The same call returns the same object, so that a program compiled for a critic is
-  found again.
+  found again; a data set alone is read anew, since its files may have changed.
 
   Args:
     kind: a folder of methods, one of `KINDS`.
@@ -100,7 +122,12 @@ def load(kind: str, name: str, **settings: Any) -> Any:
   if kind not in KINDS:
     raise BadInput(f"kind={kind!r} is unknown: {nearest(kind, list(KINDS))}")
   frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-  return _load(kind, name, tuple(sorted(frozen.items())))
+  given = tuple(sorted(frozen.items()))
+  if kind == "datasets":
+    return _make(kind, name, given)
+  path = pathlib.Path(name)
+  source = path.read_bytes() if name.endswith(".py") and path.is_file() else b""
+  return _load(kind, name, given, source)
 
 
 def settings(kind: Callable[..., T], given: Mapping[str, Any], where: str) -> T:

@@ -1,7 +1,7 @@
 """A run's folder: its config, its rows (JSON lines and CSV), its record.
 
-One config a folder; a finished run is never overwritten, an unfinished one resumes; files
-are written whole or not at all.
+One config and one content of its files a folder; a finished run is never overwritten, an
+unfinished one resumes; files are written whole or not at all.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import csv
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import math
 import os
@@ -17,7 +18,7 @@ import pathlib
 import platform
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -135,25 +136,148 @@ def is_complete(path: pathlib.Path) -> bool:
   return _status(path) == "complete"
 
 
-def claim(path: pathlib.Path, config: dict[str, Any]) -> None:
-  """Makes the folder the home of this config, or finds that it already is.
+def claim(path: pathlib.Path, config: dict[str, Any]) -> str:
+  """Makes the folder the home of this config and content, or finds that it already is.
+
+  Returns:
+    What was moved aside, see `set_aside`; "" where nothing was.
 
   Raises:
-    BadInput: another config lives there, or the folder cannot be written.
+    BadInput: another config lives there, a file of the config is missing, or the folder
+      cannot be written.
   """
-  mine = json.dumps(config, indent=2, sort_keys=True) + "\n"
+  moved = set_aside(path, config)
   home = path / "config.json"
   if home.is_file():
-    if home.read_text(encoding="utf-8") != mine:
-      theirs = json.loads(home.read_text(encoding="utf-8"))
-      raise BadInput(
-        f"--workdir={path} belongs to another config ({_difference(theirs, config)})\n"
-        "give another --workdir, or delete that one"
-      )
-    return
-  if path.is_dir() and any(path.iterdir()):
+    return moved
+  if path.is_dir() and {file.name for file in path.iterdir()} - {"contents.json"}:
     raise BadInput(f"--workdir={path} holds other files; expected an empty folder")
-  write_text(home, mine)
+  # The config is what claims, so it comes last: a folder is never claimed by half.
+  write_text(path / "contents.json", _text(contents(config)))
+  write_text(home, _text(config))
+  return moved
+
+
+def set_aside(path: pathlib.Path, config: dict[str, Any]) -> str:
+  """Moves a run of this config away if its files held something else when it was made.
+
+  It goes beside itself, to the first of `NAME.1`, `NAME.2`, ... that is free.
+
+  Returns:
+    One line that says so; "" where the folder is free, or is of this content.
+
+  Raises:
+    BadInput: another config lives there, a file of the config is missing, or the folder
+      cannot be moved.
+  """
+  home = path / "config.json"
+  if not home.is_file():
+    return ""
+  if (said := home.read_text(encoding="utf-8")) != _text(config):
+    raise BadInput(
+      f"--workdir={path} belongs to another config "
+      f"({_difference(json.loads(said), config)})\n"
+      "give another --workdir, or delete that one"
+    )
+  mine, theirs = contents(config), {}
+  with contextlib.suppress(FileNotFoundError):
+    theirs = json.loads((path / "contents.json").read_text(encoding="utf-8"))
+  if mine == theirs:
+    return ""
+  whole = path.resolve()
+  free = (whole.with_name(f"{whole.name}.{n}") for n in itertools.count(1))
+  aside = next(other for other in free if not other.exists())
+  try:
+    whole.rename(aside)
+  except OSError as error:
+    raise BadInput(
+      f"--workdir={path} is of other files and cannot be moved: {error.strerror}\n"
+      "give another --workdir"
+    ) from error
+  changed = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+  return f"{', '.join(changed)}: not what it was; the run that was in {path} is in {aside}"
+
+
+# ---- what a config's files hold --------------------------------------------------------
+
+
+def contents(config: Mapping[str, Any]) -> dict[str, str]:
+  """Digests of all that a config names and does not hold itself.
+
+  That is: "path" (activations), `fit.checkpoint`, `dataset.data_dir` (or $OVL_DATA, if
+  the data set's own file speaks of it), and every method given as a file that ends in .py.
+
+  Returns:
+    name in the config -> SHA-256 of the bytes there, with the names of files in a folder.
+
+  Raises:
+    BadInput: one of them does not exist.
+  """
+  flat = _flat(dict(config))
+  files = sorted({word for word in _words(config) if word.endswith(".py")})
+  found = {name: _digest(_there(name, "config")) for name in files}
+  for key in ("path", "fit.checkpoint"):
+    if place := flat.get(key):
+      found[key] = _digest(_there(place, key))
+  name = str(flat.get("dataset.name", ""))
+  known = pathlib.Path(__file__).parent / "datasets" / f"{name}.py"
+  source = pathlib.Path(name) if name.endswith(".py") else known
+  asks = source.is_file() and "OVL_DATA" in source.read_text(encoding="utf-8")
+  folder = flat.get("dataset.data_dir") or (os.environ.get("OVL_DATA") if asks else "")
+  if folder:
+    found["dataset.data_dir"] = _digest(_there(folder, "dataset.data_dir"))
+  return found
+
+
+def _words(tree: Any) -> Iterator[str]:
+  """Every text in it, also the names."""
+  if isinstance(tree, Mapping):
+    for name, value in tree.items():
+      yield str(name)
+      yield from _words(value)
+  elif isinstance(tree, list | tuple):
+    for value in tree:
+      yield from _words(value)
+  elif isinstance(tree, str):
+    yield tree
+
+
+def _there(place: str, key: str) -> pathlib.Path:
+  path = pathlib.Path(place)
+  if not path.exists():
+    raise BadInput(f"{key}: {place} does not exist")
+  return path
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+  """The file, or those of the folder and below it; other runs that lie there are none."""
+  if path.is_file():
+    return [path]
+  found = []
+  for where, folders, files in os.walk(path, followlinks=True):
+    here = pathlib.Path(where)
+    folders[:] = [
+      name for name in sorted(folders) if not (here / name / "contents.json").is_file()
+    ]
+    found += [here / name for name in sorted(files)]
+  return found
+
+
+def _digest(root: pathlib.Path) -> str:
+  """One digest of all bytes; of a folder, also of the names in it."""
+  whole = hashlib.sha256()
+  for file in _files(root):
+    try:
+      with file.open("rb") as stream:
+        one = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+      raise BadInput(f"cannot read {file}: {error.strerror}") from error
+    whole.update(f"{os.path.relpath(file, root)} {one}\n".encode())
+  return whole.hexdigest()
+
+
+def _text(tree: Mapping[str, Any]) -> str:
+  return json.dumps(tree, indent=2, sort_keys=True) + "\n"
 
 
 def record(path: pathlib.Path, status: str, started: float, **facts: Any) -> None:

@@ -63,6 +63,27 @@ def test_activations_end_to_end_and_idempotent(ovl):
   assert "another config" in said
 
 
+@pytest.mark.parametrize("workdir", [[], ["--workdir=w"]])
+@pytest.mark.parametrize("status", ["complete", "running"])
+def test_a_changed_file_gets_an_answer_of_its_own(ovl, workdir, status):
+  words = ["audit", "acts.npz", LINEAR, "--fail_above=0.1", *workdir]
+  save(effect=0.0)
+  assert ovl(*words)[0] == 0
+  home = pathlib.Path("w" if workdir else "ovl-runs/audit-acts")
+  record = (home / "run.json").read_text()
+  (home / "run.json").write_text(record.replace('"complete"', f'"{status}"'))
+  save(effect=6.0)
+  code, said, err = ovl(*words)
+  assert code == 1
+  assert "above 0.1" in said
+  assert [line for line in err.splitlines() if line.startswith("ovl:")] == [
+    f"ovl: path: not what it was; the run that was in {home} is in {home.resolve()}.1"
+  ]
+  assert pathlib.Path(f"{home}.1/rows.csv").is_file()
+  code, _, err = ovl("audit", "acts.npz", LINEAR, "--workdir=fresh", "--fail_above=0.1")
+  assert (home / "rows.csv").read_bytes() == pathlib.Path("fresh/rows.csv").read_bytes()
+
+
 def test_folder_of_mapped_arrays(ovl):
   z, s = save()
   os.makedirs("acts/taps")

@@ -138,12 +138,14 @@ def run(
   """
   started = time.time()
   settings = make_settings(config.get("audit", {}))
-  results.claim(directory, dict(config))
+  given = read(config["path"]) if config.get("path") else None
+  if moved := results.claim(directory, dict(config)):
+    progress(0.0, moved)
   results.record(directory, "running", started)
   seed = int(config.get("seed", 0))
   cache = directory / "checkpoints"
-  if path := config.get("path"):
-    material = from_arrays(read(path), settings, seed)
+  if given is not None:
+    material = from_arrays(given, settings, seed)
   else:
     material = from_config(config, settings, progress, cache / "nets")
   result = judged(material, settings, seed, progress, cache / "critics")

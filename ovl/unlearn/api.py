@@ -58,6 +58,12 @@ def run(
   started = time.time()
   made = settings_of(Settings, config.get("unlearn", {}), "unlearn")
   ground = fit.prepare(config)
+  if ground.settings.checkpoint and (made.penalties or made.monitors):
+    what = "penalties" if made.penalties else "monitors"
+    raise BadInput(
+      f"fit.checkpoint={ground.settings.checkpoint!r}: given networks are not trained, so "
+      f"unlearn.{what} would do nothing; expected erasers alone, or no checkpoint"
+    )
   attribute = known(made.attribute, ground.dataset.attributes)
   frame = cells.frame(
     ground.part, ground.dataset.y, len(ground.dataset.labels), ground.dataset.groups
@@ -71,7 +77,8 @@ def run(
   fresh = [name for name in made.attackers if name != TREES]
   probes.critics(fresh, column.kind, "unlearn.attackers")
   settings_of(grid.Schedule, made.schedule, "unlearn.schedule")
-  results.claim(directory, dict(config))
+  if moved := results.claim(directory, dict(config)):
+    progress(0.0, moved)
   results.record(directory, "running", started)
   found = list(points(studio))
 
