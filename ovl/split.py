@@ -17,6 +17,10 @@ def split(
 ) -> dict[str, np.ndarray]:
   """A fresh split: by whole groups where there are any, else stratified on the task.
 
+  Without groups a part has its share of every class and of all rows, each to within one
+  row: what a class leaves over goes where rows are due, so that many rare classes empty
+  no part. A class of few rows is not in every part.
+
   Never on an attribute: that would tie its counts across parts and break the tests.
 
   Args:
@@ -37,10 +41,11 @@ def split(
   edges = edges / edges[-1]
   part_N = np.empty(len(y_N), int)
   if groups_N is None:
-    for y in np.unique(y_N):
-      rows = gen.permutation(np.flatnonzero(y_N == y))
-      cuts = np.round(edges * len(rows)).astype(int)
-      part_N[rows] = np.searchsorted(cuts, np.arange(len(rows)), "right")
+    _, code_N, size_C = np.unique(y_N, return_inverse=True, return_counts=True)
+    share_P = np.diff(edges, prepend=0.0)
+    by_class = np.split(np.argsort(code_N, kind="stable"), np.cumsum(size_C)[:-1])
+    for rows, count_P in zip(by_class, _deal(size_C, share_P, seed), strict=True):
+      part_N[gen.permutation(rows)] = np.repeat(np.arange(len(names)), count_P)
   else:
     _, code_N, count_G = np.unique(groups_N, return_inverse=True, return_counts=True)
     order_G = gen.permutation(len(count_G))
@@ -60,6 +65,27 @@ def split(
       )
     rows_by_part[name] = gen.permutation(rows)
   return rows_by_part
+
+
+def _deal(size_C: np.ndarray, share_P: np.ndarray, seed: int) -> np.ndarray:
+  """`[C, P]` how many rows of each class go to each part, each to within one.
+
+  Classes come in a random order. Each gives every part the whole rows that are its due;
+  what is over goes, one row a part, to those that are owed most by all classes so far.
+  """
+  gen = np.random.default_rng([seed, 8])
+  due_CP = np.outer(size_C, share_P)
+  count_CP = np.floor(due_CP + 1e-9).astype(int)
+  over_CP = due_CP - count_CP
+  owed_P = 1e-6 * gen.random(len(share_P))  # which of equals is first
+  for c in gen.permutation(len(size_C)):
+    owed_P += over_CP[c]
+    # A part that this class owes nothing takes nothing: it may be of share 0.
+    rank_P = np.argsort(np.where(over_CP[c] > 1e-9, -owed_P, np.inf), kind="stable")
+    first = rank_P[: size_C[c] - count_CP[c].sum()]
+    count_CP[c, first] += 1
+    owed_P[first] -= 1
+  return count_CP
 
 
 def stack(splits: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -18,6 +18,56 @@ def test_parts_are_disjoint_complete_and_stratified():
       assert (y[parts[name]] == k).sum() == pytest.approx(share * (y == k).sum(), abs=1.01)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize(
+  "parts", [("train", "probe", "stop", "test"), ("probe", "stop", "test")]
+)
+def test_rare_classes_empty_no_part(rows, parts):
+  shares = {name: split.SHARES[name] for name in parts}
+  total = sum(shares.values())
+  y = GEN.permutation(np.repeat(np.arange(1200 // rows), rows))
+  found = split.split(y, None, shares, 0)
+  assert sorted(np.concatenate(list(found.values()))) == list(range(len(y)))
+  for name, share in shares.items():
+    assert len(found[name]) == pytest.approx(len(y) * share / total, abs=1.01)
+    here = np.bincount(y[found[name]], minlength=y.max() + 1)
+    assert np.abs(here - rows * share / total).max() < 1.01
+
+
+def test_sizes_hold_for_a_mixture_of_common_and_rare_classes():
+  for draw in range(200):
+    gen = np.random.default_rng(draw)
+    y = np.repeat(np.arange(80), gen.integers(1, gen.integers(2, 60), 80))
+    shares = dict(zip("abcd", 0.05 + 0.8 * gen.dirichlet(np.ones(4)), strict=True)) | {
+      "none": 0.0
+    }
+    found = split.split(y, None, shares, draw)
+    assert not len(found["none"])
+    for name, share in shares.items():
+      assert len(found[name]) == pytest.approx(len(y) * share, abs=1.01)
+
+
+def test_a_rare_row_goes_to_each_part_as_often_as_that_is_large():
+  y = np.r_[np.zeros(100, int), np.arange(1, 60)]
+  hits = [
+    name
+    for seed in range(400)
+    for name, rows in split.split(y, None, split.SHARES, seed).items()
+    if 130 in rows
+  ]
+  for name, share in split.SHARES.items():  # five standard errors
+    assert hits.count(name) / 400 == pytest.approx(
+      share, abs=5 * (share * (1 - share) / 400) ** 0.5
+    )
+
+
+def test_rows_of_a_class_fall_to_parts_whatever_their_attribute():
+  # Fixed counts of an attribute would have no variance; the draw without order has this.
+  y, s = np.zeros(400, int), np.arange(400) < 200
+  ones = [s[split.split(y, None, split.SHARES, seed)["test"]].sum() for seed in range(400)]
+  assert np.var(ones) == pytest.approx(100 * 0.25 * 300 / 399, rel=0.35)
+
+
 def test_a_fresh_split_per_seed_and_the_same_for_the_same():
   y = GEN.integers(0, 2, 400)
   one, again, two = (split.split(y, None, split.SHARES, s) for s in (1, 1, 2))
