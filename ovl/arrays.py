@@ -21,6 +21,13 @@ NAMED = ("taps", "untrained", "attributes")
 ROWS = {"task": "task", "groups": "groups", "split": "split", "id": "ids"}
 CHUNK = 1 << 22  # numbers looked at in one go, so that a mapped file stays on disk
 LARGEST = np.finfo(np.float32).max
+# Cells of a table that are numbers; at most 18 digits, so that no two become one.
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+SIGNED = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
+REAL = re.compile(
+  r"(?i)[+-]?((?!0[0-9]+$)(?![0-9]{19})[0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?"
+  r"|[+-]?(nan|inf|infinity)"
+)
 UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, csv.Error)
 
 
@@ -335,17 +342,25 @@ def _table(path: pathlib.Path) -> dict[str, Any]:
     into, short = (parts, ROWS[name]) if name in ROWS else (parts["attributes"], name)
     if short in into:
       raise BadInput(f"{path.name}: column {name!r} comes twice")
-    into[short] = _parse(column)
+    into[short] = _parse(column, identity=name in ("groups", "id"))
   return parts
 
 
-def _parse(column: Sequence[str]) -> list[int | float | str | None]:
-  for number in (int, float):
-    try:
-      return [number(cell) if cell else None for cell in column]
-    except ValueError:
-      continue
-  return list(column)
+def _parse(
+  column: Sequence[str], identity: bool = False
+) -> Sequence[int | float | str | None]:
+  """Numbers where every cell is one as it is commonly written; else the text itself.
+
+  Text that Python would take for a number stays text where two texts would become one:
+  underscores, leading zeros, more digits than a number holds. What tells units apart
+  (`identity`) is a number only where each has one spelling.
+  """
+  filled = [cell for cell in column if cell]
+  if all((WHOLE if identity else SIGNED).fullmatch(cell) for cell in filled):
+    return [int(cell) if cell else None for cell in column]
+  if not identity and all(REAL.fullmatch(cell) for cell in filled):
+    return [float(cell) if cell else None for cell in column]
+  return column
 
 
 def _load(what: str, load: Callable[..., Any], *args: Any, **settings: Any) -> Any:

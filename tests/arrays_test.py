@@ -268,3 +268,48 @@ def test_incomplete_folders(tmp_path):
   (tmp_path / "attributes.csv").write_text("sex\n1\n")
   with pytest.raises(BadInput, match=r"taps has no .npy file"):
     read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "words",
+  [
+    ["1_23", "12_3"], ["007", "7"], ["0x1", "1"], ["1e3", "1000"], ["1", "1.0"],
+    ["+1", "1"], ["0", "-0"], ["\uff11", "1"],
+    ["12345678901234567890123", "12345678901234567890124"],
+  ],
+)  # fmt: skip
+@pytest.mark.parametrize("column", ["group", "groups"])
+def test_units_of_a_table_with_two_spellings_are_two(tmp_path, words, column):
+  rows = "".join(f"{i % 2},{words[i % 4 // 2]}\n" for i in range(N))
+  found = read(write_folder(tmp_path, f"sex,{column}\n{rows}", taps={"fc": taps(N)}))
+  assert found.groups.tolist() == [found.groups[0]] * 2 + [found.groups[2]] * 2 + [
+    found.groups[i % 4] for i in range(4, N)
+  ]
+  assert found.groups[0] != found.groups[2]
+
+
+def test_ids_with_leading_zeros_are_not_the_same(tmp_path):
+  ids = ["7", "07", "007", "1_2", "12", *(str(i) for i in range(20, 27))]
+  rows = "".join(f"{i % 2},{name}\n" for i, name in enumerate(ids))
+  found = read(write_folder(tmp_path, f"sex,id\n{rows}", taps={"fc": taps(N)}))
+  assert found.ids.tolist() == ids
+
+
+@pytest.mark.parametrize(
+  ("words", "kind", "classes"),
+  [
+    (["02139", "2139"], "discrete", 2),  # where a person lives
+    (["1_0", "10"], "discrete", 2),
+    (["1", "10"], "discrete", 2),
+    (["05.3", "5.3", "-1e-3", ".5"], "continuous", 3),
+    (["1.0", "+1", "2"], "discrete", 2),
+  ],
+)
+def test_attributes_of_a_table_are_numbers_where_they_are_written_so(
+  tmp_path, words, kind, classes
+):
+  rows = "".join(f"{words[i % len(words)]}\n" for i in range(N))
+  found = read(write_folder(tmp_path, f"what\n{rows}", taps={"fc": taps(N)}))
+  column = found.attributes["what"]
+  assert column.kind == kind
+  assert len(np.unique(column.values)) == classes
