@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.typing import ArrayLike
@@ -11,6 +12,8 @@ from ovl import nn
 from ovl.critics._head import head, mlp
 from ovl.critics._statistic import reads
 from ovl.types import Critic, Kind, Params, View
+
+SURE = 10.0  # logit of the first choice over the others, equal for every row
 
 
 def fano(error: ArrayLike, entropy: ArrayLike, classes: ArrayLike) -> Array:
@@ -33,7 +36,8 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (256, 128)) -
   """I(Z;S) >= H(S) - h(e) - e log(K - 1), e the error of an MLP's first choice.
 
   Weaker than the cross-entropy bound of the same network (`mlp`); what a report that
-  states an accuracy alone amounts to.
+  states an accuracy alone amounts to. Its logits are equally sure of every row: they say
+  a class and nothing of how likely it is.
 
   Args:
     attribute: "discrete".
@@ -54,4 +58,10 @@ def critic(attribute: Kind = "discrete", hidden: tuple[int, ...] = (256, 128)) -
     error = (wrong_N * view.mask_N).sum() / jnp.maximum(view.mask_N.sum(), 1.0)
     return fano(error, nn.entropy(view, attribute), view.classes_K.sum())
 
-  return head(attribute, init, logits, value, uses=("audit",))
+  def choice(params: Params, view: View) -> Float[Array, "n k"]:
+    logits_NK = logits(params, view)
+    first_NK = jax.nn.one_hot(logits_NK.argmax(1), logits_NK.shape[1])
+    return nn.mask_logits(SURE * first_NK, view.classes_K)
+
+  # Trained by the network's cross-entropy, read by its choice.
+  return head(attribute, init, logits, value, uses=("audit",))._replace(logits=choice)

@@ -22,6 +22,8 @@ AUTO = {
   "continuous": ("student_copula", "anchored"),
   "vector": ("student_copula", "anchored"),
 }
+FEWEST_UNITS = 5  # for an interval
+EXCHANGES = 4  # of whole groups, whose mean nearest neighbours read of nothing
 CROSS_CHECK_WIDTH = 6  # nearest neighbours see less than there is in wider spaces
 
 
@@ -234,6 +236,9 @@ def _objections(task: Task, value: float) -> list[str]:
     ranked = ranked._replace(y=given.y._replace(values=ranks))
   (view,) = lanes.views(ranked, critic, [every], every)
   seen = methods.number(critic, view, task.settings.seed)
+  if given.groups_N is not None and seen > value:
+    # A neighbour of the same group says who it is; that is no objection.
+    seen -= methods.exchanged_values(task, critic, view, every, EXCHANGES).mean()
   if seen - value > max(0.05, 0.1 * value):
     return [f"nearest neighbours ({name}) see {seen:.3f}"]
   return []
@@ -251,14 +256,20 @@ def quoted(
   """What is said in the end: number, interval, flag."""
   settings, given = task.settings, task.given
   value, psi = found.metric
-  low, high = stats.bootstrap([found.metric], found.units, settings.level, settings.seed)[0]
+  known = len(np.unique(found.units)) if found.units is not None else len(psi)
+  wide_N = estimate.widened(psi, known, settings.level)
+  low, high = stats.bootstrap(
+    [(value, wide_N)], found.units, settings.level, settings.seed
+  )[0]
   up = max(gain, 0.0)
   nats = value + up if extrapolated else value
   high = high + (2 * up if extrapolated else up)
   H = np.nan
   if given.kind == "discrete":
     H = methods.entropy(given.y.values, given.y.outputs)
-    nats, high = (min(nats, H), min(high, H)) if critic.unit == "nats" else (nats, high)
+    if critic.unit == "nats":
+      # I is at most H(S): the estimate and both its ends, by one monotone map.
+      nats, low, high = min(nats, H), min(low, H), min(high, H)
   doubts = doubts + found.doubts
   learns = found.cost_N.size > 0
   if _large(up, found):
@@ -272,12 +283,18 @@ def quoted(
     ceiling = "I cannot exceed H(S)"
   elif given.kind != "discrete" and nats > np.log(max(len(psi), 2)) - 1 and learns:
     ceiling = f"no bound from {len(psi):,} rows can exceed about their logarithm"
+  if found.recognised:
+    ceiling = ""  # of what whole groups tell, not of what x knows
+  if known < FEWEST_UNITS:
+    doubts.append(f"{known} groups are too few for an interval")
   flag, why = estimate.flagged(doubts, found.p, settings.level, ceiling)
   bound = critic.bound or ""
   if extrapolated or (learns and critic.score is not None and critic.fit is not None):
     bound = "estimate"
-  units = len(psi) if found.units is None else len(np.unique(found.units))
   n_eval = len(given.x_ND) if not learns else len(psi)
+  units = n_eval if found.units is None else known
+  if not learns and given.groups_N is not None:
+    units = len(np.unique(given.groups_N))
   return Estimate(
     nats=float(nats),
     low=float(low),
@@ -296,5 +313,5 @@ def quoted(
     seeds=settings.seeds if learns and critic.fit is None else 1,
     n_train=found.n_train,
     n_eval=n_eval,
-    units=n_eval if not learns else units,
+    units=units,
   )

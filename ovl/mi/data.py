@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from scipy import stats as scipy_stats
 
@@ -89,7 +90,8 @@ def pair(x: Any, y: Any, groups: Any = None, kind: Kind | None = None) -> Pair:
 def _numbers(x: Any, name: str) -> np.ndarray:
   """`[N, D]` float64 of anything with numbers in it."""
   raw = np.asarray(x)
-  if raw.dtype.kind not in "biuf":
+  # bfloat16 is a number too, though NumPy's own kinds do not know it.
+  if raw.dtype.kind not in "biuf" and not jnp.issubdtype(raw.dtype, jnp.floating):
     raise BadInput(f"{name} has type {raw.dtype}, expected numbers")
   if raw.ndim == 0 or raw.size == 0:
     raise BadInput(f"{name} has shape {raw.shape}, expected [N, ...]")
@@ -118,9 +120,18 @@ def normal_scores(x_ND: np.ndarray, fitted_N: np.ndarray) -> np.ndarray:
 
 
 def standardised(x_ND: np.ndarray, fitted_N: np.ndarray) -> np.ndarray:
-  """Columns of mean 0 and scale 1 on the rows `fitted_N`; constant ones are 0."""
-  mean_D, sd_D = x_ND[fitted_N].mean(0), x_ND[fitted_N].std(0)
-  alive_D = sd_D > 1e-9 * np.maximum(np.abs(mean_D), 1e-9)
-  return np.where(alive_D, (x_ND - mean_D) / np.where(alive_D, sd_D, 1), 0).astype(
-    np.float32
-  )
+  """Columns of mean 0 and scale 1 on the rows `fitted_N`; constant ones are 0.
+
+  Whatever the unit and the offset: what is narrowed is the distance to a row over the
+  largest one, never the number itself.
+  """
+  first_D = x_ND[fitted_N[0]]
+  # Halves: the distance of the two largest numbers is no float.
+  away_ND = x_ND / 2 - first_D / 2
+  reach_D = np.abs(away_ND[fitted_N]).max(0)
+  alive_D = reach_D > 0
+  away_ND = np.where(alive_D, away_ND / np.where(alive_D, reach_D, 1), 0)
+  mean_D, sd_D = away_ND[fitted_N].mean(0), away_ND[fitted_N].std(0)
+  scaled_ND = (away_ND - mean_D) / np.where(alive_D, sd_D, 1)
+  # Rows that were not fitted on may lie anywhere; their squares are still numbers.
+  return np.clip(scaled_ND, -1e15, 1e15).astype(np.float32)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, special
+from scipy import stats as scipy_stats
 
 from ovl import stats
 from ovl.stats import Metric
@@ -28,7 +29,8 @@ class Estimate(NamedTuple):
     entropy: H(S) of a discrete y, else nan.
     share: nats / H(S), else nan.
     certified_low: a finite-sample lower bound on I, nan where there is none.
-    p: of the permutation test of independence.
+    p: of the permutation test of independence, whole groups exchanged; nan where they
+      are too few to reach 1 - level.
     flag: "reliable", "unreliable", "at_ceiling" or "below_resolution".
     why: what raised the flag, or why this method was picked.
     converged: share of the lanes whose training ended before its limit.
@@ -81,9 +83,24 @@ def donsker_varadhan(pairs: Pairs) -> Metric:
   return value, psi_N
 
 
-def rolled_p(pairs: Pairs) -> float:
-  """Permutation p of the mean log-ratio; rolls of rows in random order permute them."""
-  return stats.permutation_p(float(pairs.joint_N.mean()), pairs.others_NR.mean(0))
+def fano(wrong_N: np.ndarray, s_N: np.ndarray, r_K: np.ndarray) -> Metric:
+  """H(S) - h(e) - e log(K - 1), e the error of a choice; H(S) as the mean of -log r(s)."""
+  error = float(wrong_N.mean())
+  value = float(special.entr(error) + special.entr(1 - error))
+  others = np.log(max(len(r_K) - 1, 1))
+  inside = float(np.clip(error, 0.5 / len(s_N), 1 - 0.5 / len(s_N)))
+  slope = np.log(1 - inside) - np.log(inside) + others
+  H, psi_N = stats.mean(-np.log(r_K[s_N]))
+  return H - value - error * others, psi_N - slope * (wrong_N - error)
+
+
+def widened(psi_N: np.ndarray, units: int, level: float) -> np.ndarray:
+  """Influence values for a t interval: a variance known from few units is not known."""
+  if units < 2:
+    return psi_N
+  tail = (1 + level) / 2
+  ratio = scipy_stats.t.ppf(tail, units - 1) / scipy_stats.norm.ppf(tail)
+  return psi_N * ratio * np.sqrt(units / (units - 1))
 
 
 # ---- discrete: posteriors ------------------------------------------------------------
@@ -150,7 +167,9 @@ def barber_agakov(log_q_NK: np.ndarray, s_N: np.ndarray, r_K: np.ndarray) -> Met
 
 
 def flagged(doubts: list[str], p: float, level: float, at_ceiling: str) -> tuple[str, str]:
-  """The one flag and its reasons, the gravest first."""
+  """The one flag and its reasons, the gravest first; a p of nan is no test."""
+  if np.isnan(p):
+    return UNRELIABLE, "; ".join(doubts) or "there is no test"
   if p > 1 - level:
     return RESOLUTION, f"permuted y does as well (p = {p:.2g})"
   if at_ceiling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,11 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, PRNGKeyArray
 
-from ovl import grid, mesh, rng
+from ovl import grid, mesh, nn, rng
 from ovl.grid.measure import Measured
 from ovl.mi import data
-from ovl.types import BadInput, Critic, View
+from ovl.types import BadInput, Critic, Params, View
 
 Progress = Callable[[float, str], None]
 
@@ -60,7 +62,10 @@ class Settings:
 
 
 class Lanes(NamedTuple):
-  """What one critic said in every lane, on the host (see `grid.Measured`)."""
+  """What one critic said in every lane, on the host (see `grid.Measured`).
+
+  `value` is the critic's own; of an `exchanged` one `[L, FOLDS, P]`.
+  """
 
   stop_joint: np.ndarray
   stop_others: np.ndarray
@@ -101,6 +106,54 @@ def views(
   else:
     s = scale(values, fitted_N)
   return [view(x_ND[rows], s[rows], given.y.outputs) for rows in parts]
+
+
+CENTRES = 16  # rows of z over which a log-ratio is centred
+
+
+@functools.lru_cache(maxsize=64)
+def exchanged(critic: Critic, folds: int = 1) -> Critic:
+  """The critic of log-ratios whose value is their sum by fold, y exchanged as told.
+
+  Its report view carries in `input_ND` the fold of each row, then an order of rows a
+  column (`exchange.orders`). Of f(z, s_o) its mean over other z is taken off, so that a
+  function of s alone moves nothing.
+  """
+
+  def value(params: Params, view: View, key: PRNGKeyArray) -> Array:
+    assert view.input_ND is not None
+    fold_N, order_PN = view.input_ND[:, 0], view.input_ND[:, 1:].T
+    if critic.score is not None:
+      of_z, of_s = critic.score.sides(params, view)
+      join = critic.score.join
+
+      def at(row_N: Array) -> Array:
+        return join(params, of_z, jax.tree.map(lambda x: x[row_N], of_s))
+
+    else:
+      assert critic.logits is not None
+      out_NK = critic.logits(params, view)  # mean and log scale of a normal score
+
+      def at(row_N: Array) -> Array:
+        s_N = view.s_N[row_N]
+        mine_N = nn.log_density(out_NK, s_N, "continuous")
+        return mine_N - nn.log_density(jnp.zeros_like(out_NK), s_N, "continuous")
+
+    here_N = jnp.arange(len(view.mask_N))
+    few = min(CENTRES, len(view.mask_N) - 1)
+    shift_R = 1 + jnp.arange(few) * (len(view.mask_N) - 1) // few
+
+    def met(shift: Array) -> Array:
+      return jnp.roll(at(jnp.roll(here_N, shift)), -shift)
+
+    centre_N = jax.lax.map(met, shift_R).mean(0)
+
+    def summed(row_N: Array) -> Array:
+      return jax.ops.segment_sum(at(row_N) - centre_N[row_N], fold_N, folds)
+
+    return jax.lax.map(summed, order_PN).T
+
+  return critic._replace(value=value)
 
 
 def run(

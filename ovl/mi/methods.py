@@ -11,12 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats as scipy_stats
 
 from ovl import bounds, stats
 from ovl.grid.measure import BLOCKS
-from ovl.judge.score import shuffles
-from ovl.mi import estimate, lanes
+from ovl.mi import estimate, exchange, lanes
 from ovl.mi.data import Pair
 from ovl.mi.lanes import Lanes, Progress, Settings
 from ovl.stats import Metric
@@ -24,6 +22,7 @@ from ovl.types import Critic, View
 
 FOLDS = 3
 PERMUTATIONS = 999
+RATIO_DRAWS = 99
 
 
 class Found(NamedTuple):
@@ -32,13 +31,14 @@ class Found(NamedTuple):
   Attributes:
     metric: value and influence values on the rows of report.
     cost_N: its per-row score on stop (lower is better): what methods compete by.
-    p: of the permutation test.
+    p: of the permutation test; nan where too few units exchange.
     doubts: reasons to distrust the value.
     spread: standard deviation over the lanes.
     converged: share of lanes.
     n_train: rows learnt from.
     certified_low: nats, or nan.
     units: the unit of each row of report.
+    recognised: y exchanged by whole groups reads much the same.
   """
 
   metric: Metric
@@ -50,6 +50,7 @@ class Found(NamedTuple):
   n_train: int
   certified_low: float
   units: np.ndarray | None
+  recognised: bool = False
 
 
 class Task(NamedTuple):
@@ -62,6 +63,20 @@ class Task(NamedTuple):
   def groups(self, rows: np.ndarray) -> np.ndarray | None:
     """The groups of some rows."""
     return None if self.given.groups_N is None else self.given.groups_N[rows]
+
+  def untested(self, rows: np.ndarray, fold_N: np.ndarray | None = None) -> list[str]:
+    """Why the exchange of these rows' y cannot reach 1 - level, if it cannot."""
+    groups_N, y = self.groups(rows), self.given.y.values[rows]
+    least = exchange.reach(y, groups_N, rows, self.settings.seed, fold_N)
+    if least <= 1 - self.settings.level:
+      return []
+    units = (
+      f"{len(rows)} rows" if groups_N is None else f"{len(np.unique(groups_N))} groups"
+    )
+    return [
+      f"cannot be tested: the exchange of y among {units} reaches p = {least:.2g} at best, "
+      f"{1 - self.settings.level:.2g} is asked for: more units are needed"
+    ]
 
 
 def entropy(s_N: np.ndarray, K: int) -> float:
@@ -76,10 +91,31 @@ def learnt(
   """Lanes that learn from a share of the train part."""
   parts = [task.parts[name] for name in ("train", "stop", "report")]
   seen = lanes.views(task.given, critic, parts, parts[0])
+  if critic.attribute != "discrete":
+    critic, seen[2] = exchanging(task, critic, seen[2], parts[2])
   n = len(parts[0])
   size_L = np.full(number, max(round(share * n), 2))
   mask_LN = np.ones((number, n))
   return lanes.run(critic, seen, mask_LN, size_L, task.settings, progress)
+
+
+def exchanging(
+  task: Task, critic: Critic, view: View, rows: np.ndarray, fold_N: np.ndarray | None = None
+) -> tuple[Critic, View]:
+  """A critic of log-ratios and its report view, such that its value is the test's."""
+  settings = task.settings
+  draws = exchange.draws_for(settings.level, RATIO_DRAWS)
+  orders = exchange.orders(task.groups(rows), rows, draws, settings.seed, fold_N)
+  fold_N = np.zeros(len(rows), np.int32) if fold_N is None else fold_N
+  told = np.stack([fold_N, np.arange(len(rows)), *orders], 1).astype(np.int32)
+  folds = int(fold_N.max()) + 1
+  return lanes.exchanged(critic, folds), view._replace(input_ND=jnp.asarray(told))
+
+
+def ratio_p(sum_LFP: np.ndarray) -> float:
+  """p of sums by lane, fold and draw, the first draw as observed; lanes are averaged."""
+  sum_P = sum_LFP.astype(np.float64).mean(0).sum(0)
+  return stats.permutation_p(float(sum_P[0]), sum_P[1:])
 
 
 # ---- posteriors ----------------------------------------------------------------------
@@ -118,31 +154,41 @@ def by_posterior(task: Task, found: Lanes) -> Found:
   rows = task.parts["report"]
   s_N, groups_N = values[rows], task.groups(rows)
   q = posterior(task, found)
-  metric = estimate.barber_agakov(q.report_NK, s_N, q.r_K)
-  order_PN = shuffles(
-    s_N, np.zeros_like(s_N), groups_N, PERMUTATIONS, task.settings.seed + 1
-  )
-  log_q_NK = q.report_NK
-  everywhere = np.arange(len(s_N))
-  null_P = log_q_NK[everywhere, s_N[order_PN]].mean(1)
-  observed = float(log_q_NK[everywhere, s_N].mean())
+  choice = _says_a_choice(found)
+  read = _fano if choice else estimate.barber_agakov
+  untested = task.untested(rows)
+  p = np.nan
+  if not untested:
+    draws = exchange.draws_for(task.settings.level, PERMUTATIONS)
+    p = exchange.p_of(q.report_NK, s_N, groups_N, rows, draws, task.settings.seed)
   certified = bounds.lower(q.sure_NK, s_N, q.r_K, task.settings.level, groups_N)
-  each = [
-    posterior(task, _lane(found, i)).report_NK[everywhere, s_N].mean()
-    for i in range(len(found.joint))
-  ]
+  of_lane = [posterior(task, _lane(found, i)) for i in range(len(found.joint))]
+  each = [read(one.report_NK, s_N, one.r_K)[0] for one in of_lane]
   s_stop = values[task.parts["stop"]]
   return Found(
-    metric,
+    read(q.report_NK, s_N, q.r_K),
     -q.stop_NK[np.arange(len(s_stop)), s_stop],
-    stats.permutation_p(observed, null_P),
-    [],
+    p,
+    untested,
     float(np.std(each)),
     float(found.converged.mean()),
     len(task.parts["train"]),
     certified.low,
     groups_N,
   )
+
+
+def _says_a_choice(found: Lanes) -> bool:
+  """Whether a posterior is equally sure of every row: it says a class and no more."""
+  sorted_LNK = np.sort(found.others, -1)
+  alike = np.ptp(sorted_LNK.reshape(-1, sorted_LNK.shape[-1]), 0).max() < 1e-4
+  others = sorted_LNK[..., :-1]
+  chosen = found.others.argmax(-1)
+  return bool(alike and np.ptp(others) < 1e-4 and np.ptp(chosen) > 0)
+
+
+def _fano(log_q_NK: np.ndarray, s_N: np.ndarray, r_K: np.ndarray) -> Metric:
+  return estimate.fano(log_q_NK.argmax(1) != s_N, s_N, r_K)
 
 
 def _lane(found: Lanes, i: int) -> Lanes:
@@ -155,10 +201,11 @@ def _lane(found: Lanes, i: int) -> Lanes:
 def by_ratio(task: Task, found: Lanes, normalised: bool) -> Found:
   """Donsker-Varadhan on report of a critic that was trained."""
   rows = task.parts["report"]
-  groups_N = task.groups(rows)
+  groups_N, untested = task.groups(rows), task.untested(rows)
   stop = estimate.ensemble(found.stop_joint, found.stop_others)
   report = estimate.ensemble(found.joint, found.others)
   metric = estimate.donsker_varadhan(report)
+  doubts = _gap(metric[0], float(report.joint_N.mean())) if normalised else []
   each = [
     estimate.donsker_varadhan(estimate.Pairs(found.joint[i], found.others[i]))[0]
     for i in range(len(found.joint))
@@ -166,8 +213,8 @@ def by_ratio(task: Task, found: Lanes, normalised: bool) -> Found:
   return Found(
     metric,
     _cost(stop),
-    np.nan if groups_N is not None else estimate.rolled_p(report),
-    _gap(metric[0], float(report.joint_N.mean())) if normalised else [],
+    ratio_p(found.value) if not untested else np.nan,
+    doubts + untested,
     float(np.std(each)),
     float(found.converged.mean()),
     len(task.parts["train"]),
@@ -189,11 +236,12 @@ def by_closed_form(task: Task, critic: Critic, progress: Progress) -> Found:
   else:
     fold_N = np.unique(task.given.groups_N[held], return_inverse=True)[1] % FOLDS
   seen = lanes.views(task.given, critic, [held, task.parts["stop"], held], held)
+  by_fold, seen[2] = exchanging(task, critic, seen[2], held, fold_N)
   mask_LN = np.stack([*(fold_N != f for f in range(FOLDS)), np.ones(len(held))])
   size_L = np.full(FOLDS + 1, len(held))
   few = min(24, task.settings.counterparts)
   found = lanes.run(
-    critic, seen, mask_LN, size_L, task.settings, progress, counterparts=few
+    by_fold, seen, mask_LN, size_L, task.settings, progress, counterparts=few
   )
   fresh_N = found.joint[fold_N, np.arange(len(held))].astype(np.float64)
   inside, outside = float(found.joint[FOLDS].mean()), float(fresh_N.mean())
@@ -201,16 +249,16 @@ def by_closed_form(task: Task, critic: Critic, progress: Progress) -> Found:
   value = (loss * inside + outside) / (loss + 1)
   groups_N = task.groups(held)
   stop = estimate.ensemble(found.stop_joint[FOLDS:], found.stop_others[FOLDS:])
-  rolled = np.stack([found.others[f, n] for n, f in enumerate(fold_N)])
-  null = estimate.Pairs(fresh_N, rolled.astype(np.float64))
+  own_FP = found.value[np.arange(FOLDS), np.arange(FOLDS)]  # of the rows a lane left out
+  untested = task.untested(held, fold_N)
   doubts = _gap(estimate.donsker_varadhan(stop)[0], float(stop.joint_N.mean()))
   if inside - outside > max(0.1, 0.2 * abs(value)):
     doubts.append(f"in-sample {inside:.3f} against held-out {outside:.3f}")
   return Found(
     (value, fresh_N - outside),
     _cost(stop),
-    np.nan if groups_N is not None else estimate.rolled_p(null),
-    doubts,
+    ratio_p(own_FP[None]) if not untested else np.nan,
+    doubts + untested,
     float(np.std([fresh_N[fold_N == f].mean() for f in range(FOLDS)])),
     1.0,
     len(held),
@@ -240,44 +288,81 @@ _value = jax.jit(
 
 
 def by_statistic(task: Task, critic: Critic) -> Found:
-  """The number of all rows; its spread over disjoint blocks; permutations of a part.
+  """The number of all rows; its spread over disjoint blocks; y exchanged in a part.
 
   Blocks of N/B rows spread sqrt(B) times as far as all rows (Holmes and Nemenman 2019,
   Phys. Rev. E 100, 022404): the influence values are the blocks' deviations / sqrt(B).
+  Of groups, blocks hold whole ones.
   """
   N = len(task.given.x_ND)
-  gen = np.random.default_rng([task.settings.seed, 3])
-  groups_N = task.given.groups_N
-  if groups_N is None:
-    order = gen.permutation(N)
-  else:
-    code_N = np.unique(groups_N, return_inverse=True)[1]
-    order = np.argsort(gen.permutation(code_N.max() + 1)[code_N], kind="stable")
-  (whole,) = lanes.views(task.given, critic, [order], order)
-  key = jax.random.key(task.settings.seed)
-  value = number(critic, whole, task.settings.seed)
-  size = N // BLOCKS
+  every = np.arange(N)
+  groups_N, settings = task.given.groups_N, task.settings
+  (whole,) = lanes.views(task.given, critic, [every], every)
+  key = jax.random.key(settings.seed)
+  value = number(critic, whole, settings.seed)
+  block_N, tested = _blocks(groups_N, N, settings.seed)
+  size = int(np.bincount(block_N).max())
   blocks = [
-    float(_value(critic, _rows(whole, np.arange(b * size, (b + 1) * size)), key))
-    for b in range(BLOCKS)
+    float(_value(critic, _rows(whole, np.flatnonzero(block_N == b), size), key))
+    for b in range(block_N.max() + 1)
   ]
   doubts = []
   drift = value - float(np.mean(blocks))
   if critic.unit == "nats" and abs(drift) > max(0.1, 0.2 * abs(value)):
     doubts.append(f"an eighth of the rows gives {np.mean(blocks):.3f}")
-  p = np.nan
+  untested = task.untested(tested)
+  part = _rows(whole, tested, len(tested))
+  draws = exchange.draws_for(settings.level, 19)
+  null_P = exchanged_values(task, critic, part, tested, draws)
+  observed = number(critic, part, settings.seed)
+  floor = 0.05 if critic.unit == "nats" else 0.0
+  recognised = groups_N is not None and null_P.mean() > max(floor, 0.2 * abs(observed))
+  if recognised:
+    doubts.append(
+      f"rows of a group are alike: y exchanged by whole groups reads {null_P.mean():.3f}"
+    )
+  psi = np.array(blocks) - np.mean(blocks)
+  p = np.nan if untested else stats.permutation_p(observed, null_P)
+  return Found((value, psi), np.empty(0), p, doubts + untested, float(np.std(blocks)), 1.0,
+               0, np.nan, None, recognised)  # fmt: skip
+
+
+def _blocks(
+  groups_N: np.ndarray | None, N: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """The block of each row, of equal size or nearly, and the rows that are tested.
+
+  Where rows are more than are tested, every group keeps as many as it has, up to a
+  number, in their order.
+  """
+  gen = np.random.default_rng([seed, 3])
+  turn_N = gen.permutation(N)
   if groups_N is None:
-    part = _rows(whole, np.arange(min(N, TESTED)))
-    null = []
-    for _ in range(max(19, int(np.ceil(2 / (1 - task.settings.level))) - 1)):
-      shuffled = jnp.asarray(np.asarray(part.s_N)[gen.permutation(len(part.mask_N))])
-      null.append(float(_value(critic, part._replace(s_N=shuffled), key)))
-    p = stats.permutation_p(float(_value(critic, part, key)), np.array(null))
-  # A t interval over so few blocks, written as influence values of the blocks.
-  wide = scipy_stats.t.ppf(0.975, BLOCKS - 1) / scipy_stats.norm.ppf(0.975)
-  psi = (np.array(blocks) - np.mean(blocks)) * wide * np.sqrt(BLOCKS / (BLOCKS - 1))
-  return Found((value, psi), np.empty(0), p, doubts, float(np.std(blocks)), 1.0, 0, np.nan,
-               None)  # fmt: skip
+    return np.argsort(turn_N) * BLOCKS // N, np.sort(turn_N[:TESTED])
+  code_N = np.unique(groups_N, return_inverse=True)[1]
+  size_G = np.bincount(code_N)
+  order_G = gen.permutation(len(size_G))
+  middle_G = np.empty(len(size_G))
+  middle_G[order_G] = np.cumsum(size_G[order_G]) - size_G[order_G] / 2
+  block_G = (middle_G * BLOCKS / N).astype(int)
+  # Large groups may skip a block.
+  block_N = np.unique(block_G[code_N], return_inverse=True)[1]
+  sorted_N = turn_N[np.argsort(code_N[turn_N], kind="stable")]
+  rank_N = np.empty(N, int)
+  rank_N[sorted_N] = np.arange(N) - (np.cumsum(size_G) - size_G)[code_N[sorted_N]]
+  most = int(np.searchsorted(np.cumsum(np.bincount(rank_N)), TESTED, "right"))
+  return block_N, np.flatnonzero(rank_N < max(most, 1))
+
+
+def exchanged_values(
+  task: Task, critic: Critic, part: View, rows: np.ndarray, draws: int
+) -> np.ndarray:
+  """The number of some rows, their y exchanged."""
+  key = jax.random.key(task.settings.seed)
+  orders = exchange.orders(task.groups(rows), rows, draws, task.settings.seed)
+  return np.array(
+    [float(_value(critic, part._replace(s_N=part.s_N[at]), key)) for at in orders]
+  )
 
 
 def number(critic: Critic, view: View, seed: int) -> float:
@@ -285,5 +370,8 @@ def number(critic: Critic, view: View, seed: int) -> float:
   return float(_value(critic, view, jax.random.key(seed)))
 
 
-def _rows(view: View, rows: np.ndarray) -> View:
-  return view._replace(z_ND=view.z_ND[rows], s_N=view.s_N[rows], mask_N=view.mask_N[rows])
+def _rows(view: View, rows: np.ndarray, size: int) -> View:
+  """Some rows of a view, as many as `size` with those that do not count."""
+  at = np.concatenate([rows, np.zeros(size - len(rows), int)])
+  mask_N = jnp.asarray(np.arange(size) < len(rows), jnp.float32)
+  return view._replace(z_ND=view.z_ND[at], s_N=view.s_N[at], mask_N=mask_N)
