@@ -261,6 +261,26 @@ def model(classes=2):
     ({"penalties": {"irene": {"weights": 1.0}}}, ["irene.weights=1.0", "several"]),
     ({"penalties": {"irene": {"weights": ("x",)}}}, ["irene", "'x'", "finite"]),
     ({"penalties": {"irene": {"also": {"reweight": {"weight": -1}}}}}, ["reweight", "-1"]),
+    ({"penalties": {"irene": {"weight": 3.0}}}, ["irene.weight", "did you mean 'weights'"]),
+    ({"penalties": {"l2": {"weight": 3.0}}}, ["l2.weight", "did you mean 'weights'"]),
+    (
+      {"penalties": {"irene": {"also": {"reweight": {"weights": (5.0,)}}}}},
+      ["irene.also.reweight.weights", "did you mean 'weight'"],
+    ),
+    (
+      {"penalties": {"irene": {"also": {"hsic": {"cuts": ("fc1",)}}}}},
+      ["hsic.cuts", "irene.cuts"],
+    ),
+    (
+      {"penalties": {"l2": {"also": {"hsic": {"task_weight": 9.0}}}}},
+      ["hsic.task_weight", "l2.task_weight"],
+    ),
+    (
+      {"penalties": {"irene": {"also": {"hsic": {"also": {}}}}}},
+      ["hsic.also", "irene.also"],
+    ),
+    ({"penalties": {"irene": {"also": {"irene": {}}}}}, ["also.irene", "taken"]),
+    ({"penalties": {"l2": {"attribute": "hidden"}}}, ["l2.attribute", "no attribute"]),
     ({"penalties": {"linear": {}}}, ["linear", "no penalty"]),
     ({"penalties": {"reweight": {"taps": ("fc1",)}}}, ["reweight", "mitigation", "taps"]),
     ({"penalties": {"untrained": {"critic": "irene"}}}, ["untrained", "taken"]),
@@ -304,6 +324,19 @@ def test_bad_unlearning_is_a_readable_line_and_status_2(ovl, unlearn, said):
 def test_a_name_that_is_mended_runs_in_the_same_workdir(ovl, unlearn):
   study(unlearn=unlearn)
   assert ovl("unlearn", "--config=mine.py")[0] == 2
+  assert not pathlib.Path("ovl-runs").exists()
+
+
+@pytest.mark.parametrize(
+  ("unlearn", "said"),
+  [({"penalties": {"irene": {}}}, "penalties"), ({"monitors": ("mlp",)}, "monitors")],
+)
+def test_given_networks_are_not_penalised(ovl, unlearn, said):
+  study(unlearn=unlearn, fit={"epochs": 1, "batch_size": 100, "checkpoint": "nets"})
+  status, _, err = ovl("unlearn", "--config=mine.py")
+  assert status == 2
+  assert "fit.checkpoint='nets'" in err
+  assert f"unlearn.{said} would do nothing" in err
   assert not pathlib.Path("ovl-runs").exists()
 
 

@@ -22,7 +22,7 @@ from ovl.judge import cells
 from ovl.types import Attribute, BadInput, Dataset
 from ovl.unlearn import Settings, run
 from ovl.unlearn.attack import cases
-from ovl.unlearn.points import Studio, points
+from ovl.unlearn.points import Studio, _aims, _trained, points, subjects
 
 HERE = str(pathlib.Path(__file__))
 PARTS = {"train": 0.4, "probe": 0.3, "stop": 0.08, "test": 0.22}
@@ -597,3 +597,14 @@ def test_a_quantity_is_removed_too(tmp_path):
   assert "nan" not in page.read_text().split("<body>")[1].split("<details>")[0]
   with pytest.raises(BadInput, match="quantity"):
     run(config(attribute="age", penalties={"reweight": {}}), tmp_path / "v")
+
+
+@pytest.mark.parametrize("mitigation", ["l2", "input_noise"])
+def test_a_mitigation_without_groups_goes_with_a_quantity(mitigation, tmp_path):
+  penalties = {mitigation: {"weights": (0.01,)}}
+  penalties["hsic"] = {"weights": (1.0,), "also": {mitigation: {"weight": 0.01}}}
+  studio = make_studio(config(attribute="age", penalties=penalties))
+  tried = {one.name: one for one in subjects(studio)}
+  assert tried[mitigation].grouped == tried["hsic"].grouped == ()
+  nets = _trained(studio, "hsic", _aims(studio, tried["hsic"]), 1, 0, 1)
+  assert nets.alive.all()

@@ -17,7 +17,8 @@ RESERVED = ("no_penalty", "untrained", "label", "majority")
 _TERM = {f.name for f in fields(step.Term)} - {
   "name", "critic", "kind", "outputs", "penalty", "attribute",
 }  # fmt: skip
-_OWN = {"weights", "weight", "critic", "attribute", "also", "cuts", "task_weight"}
+_FIRST = ("weights", "critic", "attribute", "also", "cuts", "task_weight")
+_FURTHER = ("weight", "critic", "attribute")  # what stands in `also`
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ def penalty(
   """
   if name in RESERVED:
     raise BadInput(f"unlearn.penalties.{name}: the name is taken: give another, and critic")
+  if name in given.get("also", {}):
+    raise BadInput(f"unlearn.penalties.{name}.also.{name}: the name is taken by the first")
+  for part, settings in given.get("also", {}).items():
+    _check_keys(settings, f"unlearn.penalties.{name}.also.{part}", _FURTHER)
+  _check_keys(given, f"unlearn.penalties.{name}", _FIRST)
   weights = check_weights(given.get("weights", made.weights), name)
   parts = {name: dict(given)} | {k: dict(v) for k, v in given.get("also", {}).items()}
   fixed: dict[str, float] = {}
@@ -105,8 +111,8 @@ def penalty(
     if part != name:
       fixed[part] = check_weights((settings.get("weight", 1.0),), part)[0]
     about = settings.get("attribute", made.attribute)
-    used[about] = None
     built = _built(part, settings, made, known(about, attributes), about)
+    used |= {built.attribute: None} if built.attribute else {}
     (terms if isinstance(built, step.Term) else tasks).append(built)  # type: ignore
   terms += monitors(made, attributes)
   used[made.attribute] = None
@@ -116,8 +122,29 @@ def penalty(
     cuts=tuple(given.get("cuts", ())),
     task_weight=float(given.get("task_weight", 1.0)),
   )
-  grouped = tuple(dict.fromkeys(t.attribute for t in tasks))
+  grouped = tuple(dict.fromkeys(t.attribute for t in tasks if t.attribute))
   return Penalty(name, plan, weights, fixed, tuple(used), grouped)
+
+
+def _method(name: str, given: Mapping[str, Any]) -> tuple[str, str]:
+  """The kind of a penalty, and its file."""
+  method = str(given.get("critic", name))
+  if method in names("mitigations"):
+    return "mitigations", method
+  if method not in names("critics") and "." not in method:
+    every = names("critics") + names("mitigations")
+    raise BadInput(f"unlearn.penalties.{name}: {nearest(method, every)}")
+  return "critics", method
+
+
+def _check_keys(given: Mapping[str, Any], where: str, own: tuple[str, ...]) -> None:
+  """Refuses a setting of the other place, which would do nothing in this one."""
+  for key in given:
+    if key not in own and key in {*_FIRST, *_FURTHER}:
+      first = where.partition(".also.")[0]
+      if key in _FIRST and key != "weights":
+        raise BadInput(f"{where}.{key} would do nothing: give {first}.{key}")
+      raise BadInput(f"{where}.{key} is unknown: {nearest(key, list(own))}")
 
 
 def check_weights(given: Any, name: str) -> tuple[float, ...]:
@@ -161,19 +188,21 @@ def monitors(made: Settings, attributes: Mapping[str, Attribute]) -> list[step.T
 def _built(
   name: str, settings: Mapping[str, Any], made: Settings, attribute: Attribute, about: str
 ) -> step.Term | step.Task:
-  method = str(settings.get("critic", name))
-  rest = {k: v for k, v in settings.items() if k not in _OWN}
+  kind, method = _method(name, settings)
+  rest = {k: v for k, v in settings.items() if k not in {*_FIRST, *_FURTHER}}
   term = {k: _frozen(v) for k, v in rest.items() if k in _TERM}
   inside = {k: _frozen(v) for k, v in rest.items() if k not in _TERM}
-  if method in names("mitigations"):
+  if kind == "mitigations":
     if term:
       raise BadInput(
         f"unlearn.penalties.{name}: a mitigation has no {', '.join(sorted(term))}"
       )
-    return step.Task(name, load("mitigations", method, **inside), about)
-  if method not in names("critics") and "." not in method:
-    every = names("critics") + names("mitigations")
-    raise BadInput(f"unlearn.penalties.{name}: {nearest(method, every)}")
+    mitigation = load("mitigations", method, **inside)
+    if mitigation.weigh is not None:
+      return step.Task(name, mitigation, about)
+    if "attribute" in settings:
+      raise BadInput(f"unlearn.penalties.{name}.attribute: this one looks at no attribute")
+    return step.Task(name, mitigation)
   critic = load("critics", method, attribute=attribute.kind, **inside)
   about_it: dict[str, Any] = {"taps": made.taps, "max_width": made.max_width} | term
   return step.Term(
