@@ -74,14 +74,27 @@ def _factory(kind: str, name: str) -> Callable[..., Any]:
   return factory
 
 
-def parameters(kind: str, name: str) -> dict[str, inspect.Parameter]:
-  """The settings a method has, with their defaults.
+def defaults(kind: str | Callable[..., Any], name: str = "") -> dict[str, Any]:
+  """Every setting of a settings class, or of a method, with its default.
+
+  In place of None stands the type that is annotated (`str` where none of the plain ones).
 
   Raises:
-    BadInput: as `load`.
+    BadInput: no such method, as `load`.
   """
-  known = inspect.signature(_factory(kind, name)).parameters
-  return {key: p for key, p in known.items() if p.kind is not p.VAR_KEYWORD}
+  factory = _factory(kind, name) if isinstance(kind, str) else kind
+  found = {}
+  for key, one in inspect.signature(factory).parameters.items():
+    if one.kind is one.VAR_KEYWORD:
+      continue
+    made = getattr(factory, "__dataclass_fields__", {}).get(key)
+    lazy = getattr(made, "default_factory", None)  # of a dictionary
+    value = lazy() if callable(lazy) else one.default
+    if value is None:
+      word = str(one.annotation).partition(" ")[0]
+      value = {"int": int, "float": float, "bool": bool}.get(word, str)
+    found[key] = value
+  return found
 
 
 def _make(kind: str, name: str, settings: tuple[tuple[str, Any], ...]) -> Any:

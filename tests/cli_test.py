@@ -192,12 +192,86 @@ def test_every_experiment_has_a_working_smoke_branch_or_none():
       assert cli.parse("bench", ["mi", "--config=mi:smoke"])[0].config.draws == 2
       assert "ovl bench mi --config=mi:smoke" in path.read_text()
       continue
-    config, label, _ = cli._config([f"--config={name}"], "digits")
+    config, label, _ = cli.named([f"--config={name}"], "digits")
     verb = "unlearn" if "unlearn" in config else "audit"
     values, _, label = cli.parse(verb, [f"--config={name}"])
     assert values.config.unlearn.taps if verb == "unlearn" else values.config.audit.critics
     assert label == name
     assert f"ovl {verb} --config={name}" in path.read_text() or name == "arrays"
+
+
+@pytest.mark.parametrize(
+  ("words", "value"),
+  [
+    (["audit", "--config=digits", "--config.fit.checkpoint=x"], "x"),
+    (["audit", "--config=digits", "--config.fit.milestones=(3, 4)"], (3, 4)),
+    (["audit", "--config=digits", "--config.audit.schedule.epochs=3"], 3),
+    (["audit", "--config=digits", "--config.audit.release.clip=2"], 2.0),
+    (["audit", "a.npz", "--config.audit.release.name=gaussian"], "gaussian"),
+    (["audit", "--config=mine.py", "--config.model.hidden=(3,)"], (3,)),
+    (["audit", "--config=mine.py", "--config.dataset.rows=30"], 30),
+    (["audit", "--config=mine.py", "--config.split.test=.1"], 0.1),
+    (["unlearn", "--config=colour", "--config.unlearn.schedule.patience=2"], 2),
+    (["unlearn", "--config=mine.py", "--config.unlearn.attackers=('mlp',)"], ("mlp",)),
+    (["unlearn", "--config=mine.py", "--config.unlearn.erasers.leace.rank=2"], 2),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.order=x"], "x"),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.taps=('a',)"], ("a",)),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.weights=(1.,)"], (1.0,)),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.cuts=('a',)"], ("a",)),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.hidden=(3,)"], (3,)),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.also.l2.weight=3"], 3.0),
+    (["bench", "mi", "--config=mi:smoke", "--config.mi.schedule.patience=4"], 4),
+    (["bench", "mi", "--config=mi:smoke", "--config.mi.counterparts=8"], 8),
+  ],
+)
+def test_every_documented_setting_can_be_given_with_every_experiment(ovl, words, value):
+  penalties = {"p": {"critic": "irene", "also": {"l2": {}}}}
+  study(
+    dataset={"name": TINY},
+    audit={},
+    unlearn={"penalties": penalties, "erasers": {"leace": {}}},
+  )
+  config = cli.parse(words[0], words[1:])[0].config
+  key = words[-1].removeprefix("--config.").partition("=")[0]
+  assert cli.keys(config).count(key) == 1
+  for part in key.split("."):
+    config = config[part]
+  assert config == value
+
+
+@pytest.mark.parametrize(
+  ("words", "said"),
+  [
+    (["audit", "--config=digits", "--config.fit.epochs.x=3"], "fit.epochs"),
+    (["audit", "--config=digits", "--config.fit.chekpoint=x"], "fit.checkpoint"),
+    (["audit", "--config=digits", "--config.unlearn.level=.9"], "audit.level"),
+    (["audit", "a.npz", "--config.fit.checkpoint=x"], "fit.checkpoint"),  # trains nothing
+    (["audit", "--config=digits", "--config.model.clases=3"], "model.clases"),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.q.order=x"], "p.critic"),
+    (
+      ["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.weight=3."],
+      "p.weights",
+    ),
+    (
+      ["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.also.l2.weights=3."],
+      "l2.weight",
+    ),
+  ],
+)
+def test_a_setting_of_nothing_is_refused(ovl, words, said):
+  study(unlearn={"penalties": {"p": {"critic": "irene", "also": {"l2": {}}}}})
+  status, _, err = ovl(*words)
+  assert status == 2
+  assert "is unknown" in err
+  assert said in err
+  assert err.count("\n") == 1
+
+
+def test_a_setting_the_experiment_leaves_out_is_obeyed(ovl):
+  study(audit={"critics": ("linear",)})
+  status, _, err = ovl("audit", "--config=mine.py", "--config.fit.optimiser=adm")
+  assert status == 2
+  assert "fit.optimiser='adm'" in err
 
 
 # ---- ovl unlearn ---------------------------------------------------------------------

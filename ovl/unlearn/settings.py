@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ovl import step
-from ovl.load import load, names, nearest
+from ovl.load import defaults, load, names, nearest
 from ovl.types import Attribute, BadInput
 
 TREES = "trees"
@@ -124,6 +124,25 @@ def penalty(
   )
   grouped = tuple(dict.fromkeys(t.attribute for t in tasks if t.attribute))
   return Penalty(name, plan, weights, fixed, tuple(used), grouped)
+
+
+_OWN = {
+  "weights": Settings.weights, "weight": 1.0, "critic": "", "attribute": "", "cuts": (),
+  "task_weight": 1.0,
+}  # fmt: skip
+
+
+def documented(name: str, given: Mapping[str, Any], further: bool) -> dict[str, Any]:
+  """Every setting of a penalty with its default; `further` is one that stands in `also`.
+
+  Raises:
+    BadInput: no such method.
+  """
+  kind, method = _method(name, given)
+  term = defaults(step.Term) if kind == "critics" else {}
+  mine = {key: () if key == "taps" else term[key] for key in sorted(_TERM & term.keys())}
+  wanted = _FURTHER if further else _FIRST
+  return defaults(kind, method) | mine | {k: _OWN[k] for k in wanted if k in _OWN}
 
 
 def _method(name: str, given: Mapping[str, Any]) -> tuple[str, str]:

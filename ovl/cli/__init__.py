@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import pathlib
@@ -21,6 +20,7 @@ from ovl import results
 from ovl.arrays import array
 from ovl.audit import run as run_audit
 from ovl.bench import run as run_bench
+from ovl.cli.experiment import complete, configs, keys, named
 from ovl.load import nearest
 from ovl.mi.table import table as mi_table
 from ovl.types import BadInput
@@ -44,14 +44,6 @@ class Verb(NamedTuple):
   config: str
   paths: tuple[int, str]
   flags: tuple[tuple[str, Any, str], ...]
-
-
-def configs() -> dict[str, pathlib.Path]:
-  """The experiments that come with the package, by name."""
-  here = pathlib.Path(ovl.__file__).parent
-  inside, checkout = here / "configs", here.parent / "configs"
-  folder = inside if inside.is_dir() else checkout
-  return {path.stem: path for path in sorted(folder.glob("[!_]*.py"))}
 
 
 _WORKDIR = ("workdir", "", "where results go; default ovl-runs/VERB-CONFIG")
@@ -96,44 +88,6 @@ def usage(verb: str = "") -> str:
   return "\n".join(lines)
 
 
-def _config(words: list[str], default: str) -> tuple[ConfigDict, str, list[str]]:
-  """The experiment that `--config=` names, its label, and the other words."""
-  named, others = default, []
-  for word in words:
-    if word.startswith("--config="):
-      named = word.removeprefix("--config=")
-    elif word == "--config":
-      raise BadInput("--config: write --config=NAME")
-    else:
-      others.append(word)
-  name, _, arg = named.partition(":")
-  spec = importlib.util.spec_from_file_location("ovl_config", _config_file(name))
-  assert spec is not None
-  assert spec.loader is not None
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  try:
-    config = module.get_config(arg) if arg else module.get_config()
-  except ValueError as error:
-    raise BadInput(f"--config={named}: {error}") from error
-  label = "-".join([pathlib.Path(name).stem, *(w for w in arg.split(",") if w)])
-  return config, label, others
-
-
-def _config_file(name: str) -> pathlib.Path:
-  if name.endswith(".py"):
-    if not pathlib.Path(name).is_file():
-      raise BadInput(f"--config={name}: no such file")
-    return pathlib.Path(name)
-  known = configs()
-  if name not in known:
-    raise BadInput(
-      f"--config={name} is unknown: {nearest(name, list(known))}\n"
-      "expected an experiment's name, or a file that ends in .py"
-    )
-  return known[name]
-
-
 def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str]:
   """Words after the verb -> flags, the paths, the run's label.
 
@@ -151,15 +105,15 @@ def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str
   if one.config:
     # An audit of given arrays has an experiment of its own.
     default = "arrays" if paths and verb == "audit" else one.config
-    config, label, others = _config(others, default)
-    _check_keys(others, _keys(config))
+    config, label, others = named(others, default)
+    complete(config, others)
   known = [name for name, _, _ in one.flags] + ["debug"] + ["config"] * bool(one.config)
   try:
     values = define(verb, ["ovl", *others], config)
     values(["ovl", *others])
   except flags.UnrecognizedFlagError as error:
     if error.flagname.startswith("config.") and config is not None:
-      known = [f"config.{key}" for key in _keys(config)]
+      known = [f"config.{key}" for key in keys(config)]
     raise BadInput(
       f"--{error.flagname} is unknown: {nearest(error.flagname, known)}"
     ) from error
@@ -167,22 +121,6 @@ def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str
     said = error.args[0] if error.args else error  # str() of a KeyError is its repr
     raise BadInput(f"bad flag: {' '.join(str(said).split())}") from error
   return values, paths, label
-
-
-def _check_keys(words: list[str], keys: list[str]) -> None:
-  """Refuses `--config.KEY=` of a key there is none like, also below one that is there."""
-  for word in words:
-    key = word.removeprefix("--config.").partition("=")[0]
-    if word.startswith("--config.") and key not in keys:
-      raise BadInput(f"--config.{key} is unknown: {nearest(key, keys)}")
-
-
-def _keys(config: ConfigDict) -> list[str]:
-  nested = [
-    [f"{key}.{inner}" for inner in _keys(value)] if isinstance(value, ConfigDict) else [key]
-    for key, value in config.items()
-  ]
-  return [name for some in nested for name in some]
 
 
 @contextmanager
