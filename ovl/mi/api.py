@@ -287,6 +287,8 @@ def quoted(
     ceiling = ""  # of what whole groups tell, not of what x knows
   if known < FEWEST_UNITS:
     doubts.append(f"{known} groups are too few for an interval")
+  if critic.unit == "nats" and nats <= 0:
+    doubts.append("y is found, how much of it is not: the estimate is not above 0")
   flag, why = estimate.flagged(doubts, found.p, settings.level, ceiling)
   bound = critic.bound or ""
   if extrapolated or (learns and critic.score is not None and critic.fit is not None):

@@ -8,6 +8,7 @@ its order. So constant, nearly constant and varying attributes meet one scheme.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -77,7 +78,10 @@ def orders(
 
 def centred(table_NK: np.ndarray) -> np.ndarray:
   """Scores of (x_i, k) less their mean over x: no function of y alone moves their sum."""
-  return table_NK - table_NK.mean(0)
+  away_NK = table_NK - table_NK.mean(0)
+  # Nothing is exactly nothing: rounding over its own spread would be a test of rounding.
+  least = 1e-12 * np.abs(table_NK).max()
+  return np.where(np.abs(away_NK) > least, away_NK, 0.0)
 
 
 def p_of(
@@ -89,12 +93,28 @@ def p_of(
   seed: int,
 ) -> float:
   """One-sided p of the mean log q(s_i|x_i), classes exchanged by rows or whole groups."""
-  table_NK, everywhere = centred(log_q_NK), np.arange(len(s_N))
-  null_P = [
-    table_NK[everywhere, s_N[at]].mean() for at in orders(groups_N, line_N, draws, seed)
-  ]
-  observed = float(table_NK[everywhere, s_N].mean())
-  return stats.permutation_p(observed, np.array(null_P))
+  table_NK, here_N = centred(log_q_NK), np.arange(len(s_N))
+  unit_N = np.zeros(len(s_N), int)
+  if groups_N is not None:
+    unit_N = np.unique(groups_N, return_inverse=True)[1]
+  every = itertools.chain([here_N], orders(groups_N, line_N, draws, seed))
+  sums = [np.bincount(unit_N, weights=table_NK[here_N, s_N[at]]) for at in every]
+  return p_of_sums(np.stack(sums, 1))
+
+
+def p_of_sums(sum_UP: np.ndarray) -> float:
+  """p of sums by unit, the first draw as observed; of several units studentised.
+
+  Groups of unlike size repeat what smaller ones give, which spreads the sum: over its
+  own spread the observed one is no longer too narrow. What x alone adds to a unit is the
+  same in every draw and taken off.
+  """
+  total_P = sum_UP.sum(0)
+  if len(sum_UP) > 1:
+    mine_UP = sum_UP - sum_UP.mean(1, keepdims=True)
+    spread_P = np.sqrt(np.square(mine_UP).sum(0))
+    total_P = mine_UP.sum(0) / np.where(spread_P > 0, spread_P, 1)
+  return stats.permutation_p(float(total_P[0]), total_P[1:])
 
 
 def reach(

@@ -64,7 +64,7 @@ class Settings:
 class Lanes(NamedTuple):
   """What one critic said in every lane, on the host (see `grid.Measured`).
 
-  `value` is the critic's own; of an `exchanged` one `[L, FOLDS, P]`.
+  `value` is the critic's own; of an `exchanged` one `[L, U, P]`.
   """
 
   stop_joint: np.ndarray
@@ -112,17 +112,17 @@ CENTRES = 16  # rows of z over which a log-ratio is centred
 
 
 @functools.lru_cache(maxsize=64)
-def exchanged(critic: Critic, folds: int = 1) -> Critic:
-  """The critic of log-ratios whose value is their sum by fold, y exchanged as told.
+def exchanged(critic: Critic, units: int) -> Critic:
+  """The critic of log-ratios whose value is their sum by unit, y exchanged as told.
 
-  Its report view carries in `input_ND` the fold of each row, then an order of rows a
+  Its report view carries in `input_ND` the unit of each row, then an order of rows a
   column (`exchange.orders`). Of f(z, s_o) its mean over other z is taken off, so that a
   function of s alone moves nothing.
   """
 
   def value(params: Params, view: View, key: PRNGKeyArray) -> Array:
     assert view.input_ND is not None
-    fold_N, order_PN = view.input_ND[:, 0], view.input_ND[:, 1:].T
+    unit_N, order_PN = view.input_ND[:, 0], view.input_ND[:, 1:].T
     if critic.score is not None:
       of_z, of_s = critic.score.sides(params, view)
       join = critic.score.join
@@ -149,7 +149,10 @@ def exchanged(critic: Critic, folds: int = 1) -> Critic:
     centre_N = jax.lax.map(met, shift_R).mean(0)
 
     def summed(row_N: Array) -> Array:
-      return jax.ops.segment_sum(at(row_N) - centre_N[row_N], fold_N, folds)
+      there_N = centre_N[row_N]
+      away_N = at(row_N) - there_N
+      away_N = jnp.where(jnp.abs(away_N) > 1e-6 * jnp.abs(there_N), away_N, 0.0)
+      return jax.ops.segment_sum(away_N, unit_N, units)
 
     return jax.lax.map(summed, order_PN).T
 

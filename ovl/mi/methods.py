@@ -92,7 +92,8 @@ def learnt(
   parts = [task.parts[name] for name in ("train", "stop", "report")]
   seen = lanes.views(task.given, critic, parts, parts[0])
   if critic.attribute != "discrete":
-    critic, seen[2] = exchanging(task, critic, seen[2], parts[2])
+    nothing_N = np.zeros(len(parts[2]), int)
+    critic, seen[2] = exchanging(task, critic, seen[2], parts[2], nothing_N)
   n = len(parts[0])
   size_L = np.full(number, max(round(share * n), 2))
   mask_LN = np.ones((number, n))
@@ -100,22 +101,25 @@ def learnt(
 
 
 def exchanging(
-  task: Task, critic: Critic, view: View, rows: np.ndarray, fold_N: np.ndarray | None = None
+  task: Task, critic: Critic, view: View, rows: np.ndarray, fold_N: np.ndarray
 ) -> tuple[Critic, View]:
-  """A critic of log-ratios and its report view, such that its value is the test's."""
-  settings = task.settings
+  """A critic of log-ratios and its report view, such that its value is the test's sums.
+
+  Units are groups, or where there are none the folds, inside which y is exchanged.
+  """
+  settings, groups_N = task.settings, task.groups(rows)
   draws = exchange.draws_for(settings.level, RATIO_DRAWS)
-  orders = exchange.orders(task.groups(rows), rows, draws, settings.seed, fold_N)
-  fold_N = np.zeros(len(rows), np.int32) if fold_N is None else fold_N
-  told = np.stack([fold_N, np.arange(len(rows)), *orders], 1).astype(np.int32)
-  folds = int(fold_N.max()) + 1
-  return lanes.exchanged(critic, folds), view._replace(input_ND=jnp.asarray(told))
+  orders = exchange.orders(groups_N, rows, draws, settings.seed, fold_N)
+  unit_N = fold_N if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+  told = np.stack([unit_N, np.arange(len(rows)), *orders], 1).astype(np.int32)
+  units = int(unit_N.max()) + 1
+  return lanes.exchanged(critic, units), view._replace(input_ND=jnp.asarray(told))
 
 
-def ratio_p(sum_LFP: np.ndarray) -> float:
-  """p of sums by lane, fold and draw, the first draw as observed; lanes are averaged."""
-  sum_P = sum_LFP.astype(np.float64).mean(0).sum(0)
-  return stats.permutation_p(float(sum_P[0]), sum_P[1:])
+def ratio_p(sum_UP: np.ndarray, grouped: bool) -> float:
+  """p of sums by unit and draw, the first draw as observed."""
+  sum_UP = sum_UP.astype(np.float64)
+  return exchange.p_of_sums(sum_UP if grouped else sum_UP.sum(0, keepdims=True))
 
 
 # ---- posteriors ----------------------------------------------------------------------
@@ -213,7 +217,7 @@ def by_ratio(task: Task, found: Lanes, normalised: bool) -> Found:
   return Found(
     metric,
     _cost(stop),
-    ratio_p(found.value) if not untested else np.nan,
+    ratio_p(found.value.mean(0), groups_N is not None) if not untested else np.nan,
     doubts + untested,
     float(np.std(each)),
     float(found.converged.mean()),
@@ -249,7 +253,10 @@ def by_closed_form(task: Task, critic: Critic, progress: Progress) -> Found:
   value = (loss * inside + outside) / (loss + 1)
   groups_N = task.groups(held)
   stop = estimate.ensemble(found.stop_joint[FOLDS:], found.stop_others[FOLDS:])
-  own_FP = found.value[np.arange(FOLDS), np.arange(FOLDS)]  # of the rows a lane left out
+  # The fold of each unit: a lane speaks of the rows it left out.
+  unit_N = fold_N if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+  fold_U = fold_N[np.unique(unit_N, return_index=True)[1]]
+  fresh_UP = found.value[fold_U, np.arange(len(fold_U))]
   untested = task.untested(held, fold_N)
   doubts = _gap(estimate.donsker_varadhan(stop)[0], float(stop.joint_N.mean()))
   if inside - outside > max(0.1, 0.2 * abs(value)):
@@ -257,7 +264,7 @@ def by_closed_form(task: Task, critic: Critic, progress: Progress) -> Found:
   return Found(
     (value, fresh_N - outside),
     _cost(stop),
-    ratio_p(own_FP[None]) if not untested else np.nan,
+    ratio_p(fresh_UP, groups_N is not None) if not untested else np.nan,
     doubts + untested,
     float(np.std([fresh_N[fold_N == f].mean() for f in range(FOLDS)])),
     1.0,
