@@ -75,17 +75,33 @@ def _deal(size_C: np.ndarray, share_P: np.ndarray, seed: int) -> np.ndarray:
   """
   gen = np.random.default_rng([seed, 8])
   due_CP = np.outer(size_C, share_P)
-  count_CP = np.floor(due_CP + 1e-9).astype(int)
-  over_CP = due_CP - count_CP
-  owed_P = 1e-6 * gen.random(len(share_P))  # which of equals is first
+  whole_CP = np.floor(due_CP + 1e-9).astype(int)
+  over_CP = due_CP - whole_CP
+  count_CP, owed_P = whole_CP.copy(), 1e-6 * gen.random(len(share_P))  # no ties
   for c in gen.permutation(len(size_C)):
     owed_P += over_CP[c]
     # A part that this class owes nothing takes nothing: it may be of share 0.
     rank_P = np.argsort(np.where(over_CP[c] > 1e-9, -owed_P, np.inf), kind="stable")
-    first = rank_P[: size_C[c] - count_CP[c].sum()]
+    first = rank_P[: size_C[c] - whole_CP[c].sum()]
     count_CP[c, first] += 1
     owed_P[first] -= 1
+  # Sizes are now within one row of their due; every seed should have the same ones.
+  more_P = _sizes(size_C.sum(), share_P) - count_CP.sum(0)
+  for c in gen.permutation(len(size_C)):
+    gives = np.flatnonzero((more_P < 0) & (count_CP[c] > whole_CP[c]))
+    takes = (more_P > 0) & (count_CP[c] == whole_CP[c]) & (over_CP[c] > 1e-9)
+    for give, take in zip(gives, np.flatnonzero(takes), strict=False):
+      count_CP[c, [give, take]] += [-1, 1]
+      more_P[[give, take]] += [1, -1]
   return count_CP
+
+
+def _sizes(rows: int, share_P: np.ndarray) -> np.ndarray:
+  """Whole numbers that sum to `rows`, by largest remainder."""
+  size_P = np.floor(rows * share_P + 1e-9).astype(int)
+  rest_P = rows * share_P - size_P
+  size_P[np.argsort(-rest_P, kind="stable")[: rows - size_P.sum()]] += 1
+  return size_P
 
 
 def stack(splits: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -93,3 +93,15 @@ def test_stack_keeps_the_smallest():
   a = {"test": np.arange(5)}
   b = {"test": np.arange(7)}
   assert split.stack([a, b])["test"].shape == (2, 5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 47, 180])
+def test_every_seed_has_parts_of_the_same_sizes(rows):
+  y = np.repeat(np.arange(900 // rows), rows)
+  sizes = [
+    {name: len(part) for name, part in split.split(y, None, split.SHARES, seed).items()}
+    for seed in range(20)
+  ]
+  assert all(size == sizes[0] for size in sizes)
+  for name, share in split.SHARES.items():
+    assert abs(sizes[0][name] - share * len(y)) < 1
