@@ -10,6 +10,7 @@ import contextlib
 import csv
 import hashlib
 import importlib.metadata
+import importlib.util
 import itertools
 import json
 import math
@@ -205,7 +206,8 @@ def contents(config: Mapping[str, Any]) -> dict[str, str]:
   """Digests of all that a config names and does not hold itself.
 
   That is: "path" (activations), `fit.checkpoint`, `dataset.data_dir` (or $OVL_DATA, if
-  the data set's own file speaks of it), and every method given as a file that ends in .py.
+  the data set's own file speaks of it), and every method given as a file that ends in .py
+  or as a dotted module.
 
   Returns:
     name in the config -> SHA-256 of the bytes there, with the names of files in a folder.
@@ -214,8 +216,12 @@ def contents(config: Mapping[str, Any]) -> dict[str, str]:
     BadInput: one of them does not exist.
   """
   flat = _flat(dict(config))
-  files = sorted({word for word in _words(config) if word.endswith(".py")})
-  found = {name: _digest(_there(name, "config")) for name in files}
+  found = {}
+  for word in sorted(set(_words(config))):
+    if word.endswith(".py"):
+      found[word] = _digest(_there(word, "config"))
+    elif (module := _module(word)) is not None:
+      found[word] = _digest(module)
   for key in ("path", "fit.checkpoint"):
     if place := flat.get(key):
       found[key] = _digest(_there(place, key))
@@ -240,6 +246,19 @@ def _words(tree: Any) -> Iterator[str]:
       yield from _words(value)
   elif isinstance(tree, str):
     yield tree
+
+
+def _module(word: str) -> pathlib.Path | None:
+  """The file of a dotted module, which is not run for that; None where it is none."""
+  top, *below = word.split(".")
+  if not below or not all(part.isidentifier() for part in (top, *below)):
+    return None
+  spec = importlib.util.find_spec(top)
+  for root in (spec.submodule_search_locations or ()) if spec else ():
+    file = pathlib.Path(root, *below).with_suffix(".py")
+    if file.is_file():
+      return file
+  return None
 
 
 def _there(place: str, key: str) -> pathlib.Path:

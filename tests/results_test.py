@@ -134,3 +134,17 @@ def test_a_method_whose_file_changed_is_made_anew(here):
   assert load("models", "net.py") is one
   pathlib.Path("net.py").write_text(MODEL.format(width=4))
   assert load("models", "net.py") is not one
+
+
+def test_a_dotted_module_is_content_and_is_not_run(here, monkeypatch):
+  monkeypatch.syspath_prepend(str(here))
+  pathlib.Path("mine").mkdir()
+  pathlib.Path("mine/push.py").write_text("raise SystemExit\n")
+  config = {"unlearn": {"penalties": {"p": {"critic": "mine.push"}}}}
+  one = results.contents(config)
+  assert list(one) == ["mine.push"]
+  pathlib.Path("mine/push.py").write_text("a = 2\n")
+  assert results.contents(config) != one
+  assert (
+    results.contents({"dataset": {"task": "no.such"}, "model": {"name": "mine."}}) == {}
+  )
