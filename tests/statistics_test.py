@@ -369,6 +369,10 @@ def test_fano_critic_reads_the_error_of_its_first_choice():
   p = np.bincount(s) / 60
   twin = fano(wrong, -(p * np.log(p)).sum(), 3)
   assert float(critic.value(params, v, KEY)) == pytest.approx(float(twin), abs=1e-5)
+  # It says a class, not how sure it is: what reads its logits reads an error, too.
+  sure = np.sort(np.asarray(critic.logits(params, v)), 1)
+  assert (sure == sure[0]).all()
+  assert sure[0, -2] == sure[0, -3] < sure[0, -1]
 
 
 def test_plugin_of_a_copy_is_the_entropy():

@@ -76,12 +76,29 @@ def orders(
     yield out_N
 
 
-def centred(table_NK: np.ndarray) -> np.ndarray:
-  """Scores of (x_i, k) less their mean over x: no function of y alone moves their sum."""
+def centred(table_NK: np.ndarray, s_N: np.ndarray) -> np.ndarray:
+  """Scores of (x_i, k) less their means over x and over the classes that occur.
+
+  So neither a function of y alone nor one of x alone moves a sum.
+  """
   away_NK = table_NK - table_NK.mean(0)
+  share_K = np.bincount(s_N, minlength=table_NK.shape[1]) / len(s_N)
+  away_NK = away_NK - (away_NK @ share_K)[:, None]
   # Nothing is exactly nothing: rounding over its own spread would be a test of rounding.
   least = 1e-12 * np.abs(table_NK).max()
   return np.where(np.abs(away_NK) > least, away_NK, 0.0)
+
+
+def studentised(sum_UP: np.ndarray) -> np.ndarray:
+  """Totals of sums by unit, over their own spread where there are several units.
+
+  Groups of unlike size repeat what smaller ones give, which spreads the total: a test of
+  totals alone would find nothing.
+  """
+  if len(sum_UP) == 1:
+    return sum_UP[0]
+  spread_P = np.sqrt(np.square(sum_UP).sum(0))
+  return sum_UP.sum(0) / np.where(spread_P > 0, spread_P, 1)
 
 
 def p_of(
@@ -92,29 +109,26 @@ def p_of(
   draws: int,
   seed: int,
 ) -> float:
-  """One-sided p of the mean log q(s_i|x_i), classes exchanged by rows or whole groups."""
-  table_NK, here_N = centred(log_q_NK), np.arange(len(s_N))
+  """One-sided p of the mean log q(s_i|x_i), classes exchanged by rows or whole groups.
+
+  Args:
+    log_q_NK: scores of every class; fixed before these rows were looked at.
+    s_N: their classes.
+    groups_N: units that are not independent inside, or None.
+    line_N: the order of rows in a group.
+    draws: how many.
+    seed: of the draws.
+  """
+  table_NK, here_N = centred(log_q_NK, s_N), np.arange(len(s_N))
   unit_N = np.zeros(len(s_N), int)
   if groups_N is not None:
     unit_N = np.unique(groups_N, return_inverse=True)[1]
   every = itertools.chain([here_N], orders(groups_N, line_N, draws, seed))
-  sums = [np.bincount(unit_N, weights=table_NK[here_N, s_N[at]]) for at in every]
-  return p_of_sums(np.stack(sums, 1))
-
-
-def p_of_sums(sum_UP: np.ndarray) -> float:
-  """p of sums by unit, the first draw as observed; of several units studentised.
-
-  Groups of unlike size repeat what smaller ones give, which spreads the sum: over its
-  own spread the observed one is no longer too narrow. What x alone adds to a unit is the
-  same in every draw and taken off.
-  """
-  total_P = sum_UP.sum(0)
-  if len(sum_UP) > 1:
-    mine_UP = sum_UP - sum_UP.mean(1, keepdims=True)
-    spread_P = np.sqrt(np.square(mine_UP).sum(0))
-    total_P = mine_UP.sum(0) / np.where(spread_P > 0, spread_P, 1)
-  return stats.permutation_p(float(total_P[0]), total_P[1:])
+  total_P = [
+    studentised(np.bincount(unit_N, weights=table_NK[here_N, s_N[at]])[:, None])[0]
+    for at in every
+  ]
+  return stats.permutation_p(float(total_P[0]), np.array(total_P[1:]))
 
 
 def reach(

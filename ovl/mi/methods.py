@@ -117,9 +117,17 @@ def exchanging(
 
 
 def ratio_p(sum_UP: np.ndarray, grouped: bool) -> float:
-  """p of sums by unit and draw, the first draw as observed."""
+  """p of sums by unit and draw, the first draw as observed.
+
+  What x alone adds to a unit is much the same in every draw: their mean is taken off.
+  """
   sum_UP = sum_UP.astype(np.float64)
-  return exchange.p_of_sums(sum_UP if grouped else sum_UP.sum(0, keepdims=True))
+  if grouped:
+    sum_UP = sum_UP - sum_UP.mean(1, keepdims=True)
+  else:
+    sum_UP = sum_UP.sum(0, keepdims=True)
+  total_P = exchange.studentised(sum_UP)
+  return stats.permutation_p(float(total_P[0]), total_P[1:])
 
 
 # ---- posteriors ----------------------------------------------------------------------
