@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ovl.types import BadInput
@@ -75,30 +77,45 @@ def _deal(size_C: np.ndarray, share_P: np.ndarray, seed: int) -> np.ndarray:
   """
   gen = np.random.default_rng([seed, 8])
   due_CP = np.outer(size_C, share_P)
-  whole_CP = np.floor(due_CP + 1e-9).astype(int)
+  whole_CP = np.floor(due_CP + 1e-6).astype(int)
   over_CP = due_CP - whole_CP
-  count_CP, owed_P = whole_CP.copy(), 1e-6 * gen.random(len(share_P))  # no ties
+  count_CP, owed_P = whole_CP.copy(), 1e-3 * gen.random(len(share_P))  # no ties
   for c in gen.permutation(len(size_C)):
     owed_P += over_CP[c]
     # A part that this class owes nothing takes nothing: it may be of share 0.
-    rank_P = np.argsort(np.where(over_CP[c] > 1e-9, -owed_P, np.inf), kind="stable")
+    rank_P = np.argsort(np.where(over_CP[c] > 1e-6, -owed_P, np.inf), kind="stable")
     first = rank_P[: size_C[c] - whole_CP[c].sum()]
     count_CP[c, first] += 1
     owed_P[first] -= 1
-  # Sizes are now within one row of their due; every seed should have the same ones.
+  # Sizes are now within one row of their due. Every seed should have the same ones: rows
+  # move along parts, each in a class that stays within one row, which is always possible.
   more_P = _sizes(size_C.sum(), share_P) - count_CP.sum(0)
-  for c in gen.permutation(len(size_C)):
-    gives = np.flatnonzero((more_P < 0) & (count_CP[c] > whole_CP[c]))
-    takes = (more_P > 0) & (count_CP[c] == whole_CP[c]) & (over_CP[c] > 1e-9)
-    for give, take in zip(gives, np.flatnonzero(takes), strict=False):
+  while (more_P < 0).any():
+    full_CP = count_CP > whole_CP
+    can_CPP = full_CP[:, :, None] & (~full_CP & (over_CP > 1e-6))[:, None, :]
+    start = int(np.flatnonzero(more_P < 0)[0])
+    path = _path(can_CPP.any(0), start, set(np.flatnonzero(more_P > 0)))
+    for give, take in itertools.pairwise(path):
+      c = gen.choice(np.flatnonzero(can_CPP[:, give, take]))
       count_CP[c, [give, take]] += [-1, 1]
-      more_P[[give, take]] += [1, -1]
+    more_P[[path[0], path[-1]]] += [1, -1]
   return count_CP
+
+
+def _path(can_PP: np.ndarray, start: int, ends: set[int]) -> list[int]:
+  """The shortest way from `start` to one of `ends`."""
+  paths = [[start]]
+  for path in paths:  # grows while it is walked
+    if path[-1] in ends:
+      return path
+    seen = {one[-1] for one in paths}
+    paths += [[*path, int(to)] for to in np.flatnonzero(can_PP[path[-1]]) if to not in seen]
+  raise AssertionError("a table within one of its due has whole margins")
 
 
 def _sizes(rows: int, share_P: np.ndarray) -> np.ndarray:
   """Whole numbers that sum to `rows`, by largest remainder."""
-  size_P = np.floor(rows * share_P + 1e-9).astype(int)
+  size_P = np.floor(rows * share_P + 1e-6).astype(int)
   rest_P = rows * share_P - size_P
   size_P[np.argsort(-rest_P, kind="stable")[: rows - size_P.sum()]] += 1
   return size_P

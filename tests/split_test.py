@@ -95,9 +95,12 @@ def test_stack_keeps_the_smallest():
   assert split.stack([a, b])["test"].shape == (2, 5)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 5, 47, 180])
-def test_every_seed_has_parts_of_the_same_sizes(rows):
-  y = np.repeat(np.arange(900 // rows), rows)
+@pytest.mark.parametrize(
+  "sizes_of_classes",
+  [[1] * 901, [3] * 300, [178, 182, 177, 183, 181], [901, 3, 2, 1, 1], [7, 5, 3] * 60],
+)
+def test_every_seed_has_parts_of_the_same_sizes(sizes_of_classes):
+  y = np.repeat(np.arange(len(sizes_of_classes)), sizes_of_classes)
   sizes = [
     {name: len(part) for name, part in split.split(y, None, split.SHARES, seed).items()}
     for seed in range(20)
