@@ -7,7 +7,8 @@ from scipy import stats as scipy_stats
 
 import ovl
 from ovl import load
-from ovl.mi import estimate, exchange
+from ovl.mi import data, estimate, exchange, lanes, methods
+from ovl.mi.api import quoted
 
 
 def people(G=60, R=20, seed=0, quantity=False):
@@ -222,6 +223,18 @@ def test_an_interval_holds_its_estimate(method):
     assert one.low <= one.nats <= one.high <= one.entropy
 
 
+def test_ends_are_cut_where_the_estimate_is():
+  """A number above H(S): train and report differ in their shares of classes."""
+  gen = np.random.default_rng(0)
+  given = data.pair(gen.normal(size=(400, 2)), gen.integers(0, 2, 400))
+  task = methods.Task(given, data.split(given, 0), lanes.Settings())
+  critic = load("critics", "linear", attribute="discrete")
+  psi = 0.05 * gen.normal(size=100)
+  found = methods.Found((1.2, psi - psi.mean()), psi, 0.001, [], 0.0, 1.0, 240, 0.0, None)
+  one = quoted(task, "linear", critic, found, 0.0, False, [])
+  assert one.low == one.nats == one.high == one.entropy
+
+
 def test_few_units_widen_influence_values():
   psi = np.array([1.0, -1.0, 2.0, -2.0])
   assert estimate.widened(psi, 4, 0.95)[0] == pytest.approx(
@@ -268,6 +281,27 @@ def test_fano_is_the_bound_of_an_error():
     )
     assert 0.05 < fano.nats < mlp.nats - 0.1
     assert fano.low < fano.nats < fano.high
+
+
+def test_an_ensemble_of_choices_is_read_by_the_error_of_their_vote():
+  gen = np.random.default_rng(0)
+  s = gen.integers(0, 3, 600)
+  given = data.pair(gen.normal(size=(600, 2)), s)
+  task = methods.Task(given, data.split(given, 0), lanes.Settings())
+
+  def said(rows):
+    told = np.where(gen.random((3, len(rows))) < 0.7, s[rows], 2 - s[rows])
+    hot = 10.0 * np.eye(3)[told]
+    log_q = hot - np.log(np.exp(hot).sum(-1, keepdims=True))
+    return np.take_along_axis(log_q, s[rows][None, :, None], 2)[..., 0], log_q
+
+  stop, report = said(task.parts["stop"]), said(task.parts["report"])
+  read = lanes.Lanes(*stop, *report, np.zeros(3), np.ones(3))
+  found = methods.by_posterior(task, read)
+  true = s[task.parts["report"]]
+  wrong = report[1].mean(0).argmax(1) != true
+  r = estimate.marginal(s[task.parts["train"]], 3)
+  assert found.metric[0] == pytest.approx(estimate.fano(wrong, true, r)[0], abs=1e-9)
 
 
 def test_fano_and_its_influence_values():
