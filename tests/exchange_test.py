@@ -6,8 +6,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 import ovl
-from ovl import load
-from ovl.mi import data, estimate, exchange, lanes, methods
+from ovl import exchange, load
+from ovl.mi import data, estimate, lanes, methods
 from ovl.mi.api import quoted
 
 

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ovl import bounds, stats
+from ovl import bounds, exchange, stats
 from ovl.grid.measure import BLOCKS
-from ovl.mi import estimate, exchange, lanes
+from ovl.mi import estimate, lanes
 from ovl.mi.data import Pair
 from ovl.mi.lanes import Lanes, Progress, Settings
 from ovl.stats import Metric
