@@ -7,8 +7,6 @@ them, over examples or over groups, and one for several models tested on shared 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy import special, stats
 
@@ -21,21 +19,48 @@ def entropy(codes_N: np.ndarray, num: int) -> float:
   return float(special.entr(p_K).sum())
 
 
-def conditional_entropy(s_N: np.ndarray, y_N: np.ndarray, num: int) -> float:
-  """Plug-in H(S|Y) in nats."""
-  parts = [s_N[y_N == y] for y in np.unique(y_N)]
-  return sum(len(part) / len(s_N) * entropy(part, num) for part in parts)
+SMOOTHING = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1e3)
 
 
-def label_table(s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> np.ndarray:
-  """p(s|y) `[C, K]`, each row shrunk to the (add-one) marginal by one pseudo-count a class.
+def label_table(
+  s_N: np.ndarray, y_N: np.ndarray, C: int, K: int, pseudo: float | None = None
+) -> np.ndarray:
+  """p(s|y) `[C, K]`, each row shrunk to the (add-one) marginal by pseudo-rows.
 
-  So a label value that was rare or absent in the rows gets a sane prediction.
+  So a label value that was rare or absent in the rows gets a sane prediction. Their number
+  is K, or what is given.
   """
+  count_CK, marginal_K = _counts(s_N, y_N, C, K)
+  pseudo = float(K) if pseudo is None else pseudo
+  return (count_CK + pseudo * marginal_K) / (count_CK.sum(1, keepdims=True) + pseudo)
+
+
+def _counts(
+  s_N: np.ndarray, y_N: np.ndarray, C: int, K: int
+) -> tuple[np.ndarray, np.ndarray]:
   count_CK = np.zeros((C, K))
   np.add.at(count_CK, (y_N, s_N), 1.0)
-  marginal_K = (count_CK.sum(0) + 1.0) / (len(s_N) + K)
-  return (count_CK + K * marginal_K) / (count_CK.sum(1, keepdims=True) + K)
+  return count_CK, (count_CK.sum(0) + 1.0) / (len(s_N) + K)
+
+
+def smoothing(s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> tuple[float, float]:
+  """The pseudo-rows of a label table with the lowest leave-one-out cross-entropy.
+
+  That cross-entropy estimates H(S|Y) from above, also with as many labels as rows, where
+  the plug-in estimate falls to 0.
+
+  Returns:
+    pseudo-rows, and the cross-entropy in nats.
+  """
+  count_CK, marginal_K = _counts(s_N, y_N, C, K)
+  total_C = count_CK.sum(1)
+  costs = []
+  for pseudo in SMOOTHING:
+    left_CK = np.maximum(count_CK - 1, 0) + pseudo * marginal_K
+    held_CK = left_CK / (np.maximum(total_C - 1, 0)[:, None] + pseudo)
+    costs.append(-(count_CK * np.log(held_CK)).sum() / max(len(s_N), 1))
+  best = int(np.argmin(costs))
+  return SMOOTHING[best], float(costs[best])
 
 
 # ---- metrics with influence values -------------------------------------------------
@@ -283,23 +308,6 @@ def combine(p_S: np.ndarray) -> float:
   return float(p_S[0]) if len(p_S) == 1 else float(min(1.0, 2 * np.median(p_S)))
 
 
-def permuted(s_N: np.ndarray, strata_N: np.ndarray, draws: int, seed: int) -> np.ndarray:
-  """`[P, N]` copies of `s_N`, each permuted within strata; the last result is kept."""
-  key = (s_N.tobytes(), strata_N.tobytes(), draws, seed)
-  if _LAST.get("key") != key:
-    gen = np.random.default_rng(seed)
-    out_PN = np.empty((draws, len(s_N)), s_N.dtype)
-    for stratum in np.unique(strata_N):
-      rows = np.flatnonzero(strata_N == stratum)
-      copies = np.broadcast_to(s_N[rows], (draws, len(rows)))
-      out_PN[:, rows] = gen.permuted(copies, axis=1)
-    _LAST.update(key=key, value=out_PN)
-  return _LAST["value"]
-
-
-_LAST: dict[str, Any] = {}
-
-
 def permutation_p(observed: float, null_P: np.ndarray) -> float:
   """(1 + #{null >= observed}) / (1 + P); ties within rounding count against us."""
   slack = 1e-9 * max(1.0, abs(observed))
@@ -312,15 +320,6 @@ def draws_needed(cells: int, alpha: float, models: int) -> int:
   return int(np.ceil(5 * factor * max(cells, 1) / alpha)) - 1
 
 
-def detectable_nats(
-  units: int, parameters: int, train_rows: int, cells: int, alpha: float
-) -> float:
-  """The smallest leak, in nats a row, the test would have found with 80 % power.
-
-  A weak leak of d nats gives log-ratios of mean d and variance 2 d; under permutation
-  their mean is -d. The test separates the two by sqrt(2 d n) standard errors, which must
-  exceed z_(1 - alpha / 2m) + z_.8. A critic with k free numbers learnt from N rows has
-  k / 2N nats less to show: that is added.
-  """
-  z = stats.norm.isf(alpha / (2 * max(cells, 1))) + stats.norm.ppf(0.8)
-  return float(z**2 / (2 * max(units, 1)) + parameters / (2 * max(train_rows, 1)))
+def normal_gap(alpha: float, power: float) -> float:
+  """Standard errors that a one-sided test at alpha needs for this power."""
+  return float(stats.norm.isf(alpha) + stats.norm.ppf(power))

@@ -122,11 +122,35 @@ def narrow(
   S, N = rows_SN.shape
   run = jax.jit(reduce, static_argnums=(0, 2))
   out: np.ndarray | None = None
+  centre, scale = _spread(z_SN, rows_SN, batch)
   for s, start in itertools.product(range(S), range(0, N, batch)):
     rows = rows_SN[s, start : start + batch]
-    z = np.asarray(run(name, np.ascontiguousarray(z_SN[s, rows], np.float32), max_width))
+    # Critics standardise columns in float32; a unit of 1e-20 or an offset of 1e7 is lost
+    # there, so the whole tap is centred and scaled before.
+    wide = (np.asarray(z_SN[s, rows], np.float64) - centre[s]) / scale[s]
+    z = np.asarray(run(name, wide.astype(np.float32), max_width))
     if out is None:
       out = np.empty((S, N, z.shape[1]), np.float32)
     out[s, start : start + len(rows)] = z
   assert out is not None
   return out
+
+
+def _spread(
+  z_SN: np.ndarray, rows_SN: np.ndarray, batch: int
+) -> tuple[list[np.ndarray], list[float]]:
+  """Each model's mean activation, and one scale of the whole tap (columns keep theirs)."""
+  centres, scales = [], []
+  for s, rows_N in enumerate(rows_SN):
+    starts = range(0, len(rows_N), batch)
+
+    def block(start: int, s: int = s, rows_N: np.ndarray = rows_N) -> np.ndarray:
+      return np.asarray(z_SN[s, rows_N[start : start + batch]], np.float64)
+
+    centre = np.sum([block(i).sum(0) / len(rows_N) for i in starts], 0)
+    widest = max(float(np.abs(block(i) - centre).max()) for i in starts) or 1.0
+    squares = [np.square((block(i) - centre) / widest).sum() for i in starts]
+    size = len(rows_N) * max(centre.size, 1)
+    centres.append(centre)
+    scales.append(widest * float(np.sqrt(np.sum(squares) / size)) or 1.0)
+  return centres, scales

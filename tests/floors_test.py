@@ -21,6 +21,7 @@ FLOORS = {
       "split",
       "pooling",
       "chain",
+      "exchange",
     ],
     0,
   ),

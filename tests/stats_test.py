@@ -12,8 +12,6 @@ GEN = np.random.default_rng(0)
 
 def test_entropies():
   assert stats.entropy(np.array([0, 0, 1, 1]), 2) == pytest.approx(np.log(2))
-  s, y = np.array([0, 1, 0, 1, 0, 0]), np.array([0, 0, 0, 0, 1, 1])
-  assert stats.conditional_entropy(s, y, 2) == pytest.approx(4 / 6 * np.log(2))
 
 
 def test_label_table_is_a_distribution_and_learns():
@@ -114,13 +112,65 @@ def test_combine():
   assert np.isnan(stats.combine(np.empty(0)))
 
 
-def test_permutations_stay_within_strata():
-  strata = GEN.integers(0, 4, 100)
-  s = np.arange(100)
-  out = stats.permuted(s, strata, 50, 0)
-  assert (strata[out] == strata).all()
-  assert (np.sort(out, 1) == s).all()
-  assert len(np.unique(out, axis=0)) == 50
+def of_models(gen, S, units, model, shared, own, apart=False, rows=1):
+  """Metrics of S models whose mean is 0, with examples in common (or apart)."""
+  common = gen.normal(size=units) * shared
+  metrics, unit = [], []
+  for s in range(S):
+    base = gen.normal(size=units) * shared if apart else common
+    x = base + gen.normal(size=units) * own + gen.normal() * model
+    metrics.append(stats.mean(np.repeat(x, rows)))
+    unit.append(np.repeat(np.arange(units) + apart * s * units, rows))
+  return metrics, unit
+
+
+@pytest.mark.parametrize(
+  "world",
+  [
+    dict(S=6, units=200, model=0.0, shared=1, own=0.05),  # nearly copies
+    dict(S=3, units=200, model=0.1, shared=1, own=1),
+    dict(S=8, units=200, model=0.5, shared=1, own=1),
+    dict(S=5, units=200, model=0.0, shared=1, own=1, apart=True),
+    dict(S=1, units=6, model=0.0, shared=1, own=1, rows=20),  # six groups
+    dict(S=5, units=6, model=0.1, shared=1, own=0.3, rows=20),
+  ],
+)
+def test_interval_over_models_and_examples_covers(world):
+  hits = few = 0
+  for draw in range(600):
+    metrics, units = of_models(np.random.default_rng(draw), **world)
+    _, p, low, high = stats.over_models_and_examples(metrics, units, 0.95)
+    hits += low <= 0 <= high
+    few += p <= 0.05
+  assert scipy_stats.binomtest(hits, 600, 0.95).pvalue > 1e-3
+  assert scipy_stats.binomtest(few, 600, 0.05).pvalue > 1e-3
+
+
+def test_interval_of_copies_is_that_of_one():
+  (one,), (unit,) = of_models(np.random.default_rng(0), 1, 50, 0, 1, 0)
+  single = stats.over_models_and_examples([one], [unit], 0.95)
+  copies = stats.over_models_and_examples([one] * 6, [unit] * 6, 0.95)
+  np.testing.assert_allclose(copies, single)
+  equal = stats.paired([one] * 6, [one] * 6, [unit] * 6, 0.95)
+  assert equal == (0.0, 1.0, 0.0, 0.0)
+
+
+def test_smoothing_of_many_labels_keeps_the_entropy():
+  """A coin a row and 400 labels: the plug-in loses a third of it, this one nothing."""
+  gen = np.random.default_rng(0)
+  y = np.repeat(np.arange(400), 3)
+  s = gen.integers(0, 2, 1200)
+  assert stats.smoothing(s, y, 400, 2)[1] == pytest.approx(np.log(2), abs=0.02)
+  assert stats.smoothing(y % 2, y, 400, 2)[1] < 0.005
+  # leave-one-out by a naive loop
+  pseudo, cost = stats.smoothing(s[:60], y[:60], 20, 2)
+  marginal = (np.bincount(s[:60]) + 1) / 62
+  twin = []
+  for i in range(60):
+    others = (y[:60] == y[i]) & (np.arange(60) != i)
+    count = (s[:60][others] == s[i]).sum()
+    twin.append(-np.log((count + pseudo * marginal[s[i]]) / (others.sum() + pseudo)))
+  assert cost == pytest.approx(np.mean(twin))
 
 
 def test_permutation_p_is_valid_and_counts_ties():

@@ -81,5 +81,19 @@ def test_memory_mapped_arrays_are_read_by_rows(tmp_path):
   mapped = np.load(tmp_path / "z.npy", mmap_mode="r")
   rows = GEN.permutation(300)[None, :123]
   out = taps.narrow("z", mapped, rows, 64, batch=50)
-  twin = pooling.reduce("z", jnp.asarray(z[0, rows[0]], jnp.float32), 64)
+  wide = z[0, rows[0]].astype(float)
+  wide = (wide - wide.mean(0)) / np.sqrt(np.square(wide - wide.mean(0)).mean())
+  twin = pooling.reduce("z", jnp.asarray(wide, jnp.float32), 64)
   np.testing.assert_allclose(out[0], twin, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("scale", "offset"), [(1e-13, 0.0), (1e20, 0.0), (1e-200, 0.0), (1.0, 1e7)]
+)
+def test_neither_unit_nor_offset_of_activations_matters(scale, offset):
+  z = GEN.normal(size=(2, 80, 3)) * np.array([1.0, 5.0, 0.2])
+  rows = np.stack([GEN.permutation(80)[:50]] * 2)
+  plain = taps.narrow("z", z, rows, 8)
+  np.testing.assert_allclose(
+    taps.narrow("z", scale * z + offset, rows, 8), plain, rtol=1e-4, atol=1e-5
+  )

@@ -9,11 +9,22 @@ from ovl.types import Row
 NONE = np.empty(0)
 LOW, HIGH = np.full(8, 1e-4), np.full(8, 0.6)
 NOISE = np.random.default_rng(0).normal(0, 0.01, 8)
+ROWS = [np.arange(50)] * 8
+PSI = np.random.default_rng(1).normal(0, 0.05, (8, 50))
+PSI -= PSI.mean(1, keepdims=True)
 
 
-def cell(share=0.5, untrained=0.2, leak=LOW, read=LOW, state=""):
-  twins = None if untrained is None else untrained + NOISE
-  return verdict.Cell(state, share + NOISE[::-1], twins, leak, read)
+def of(shares):
+  return [(float(v), psi_N) for v, psi_N in zip(shares, PSI, strict=True)]
+
+
+def cell(share=0.5, untrained=0.2, leak=LOW, read=LOW, state="", reach=0.0):
+  twins = None if untrained is None else of(untrained + NOISE)
+  return verdict.Cell(state, of(share + NOISE[::-1]), twins, ROWS, leak, read, reach)
+
+
+def entailed():
+  return verdict.Cell("", [], None, ROWS, NONE, LOW)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +35,10 @@ def cell(share=0.5, untrained=0.2, leak=LOW, read=LOW, state=""):
     (cell(untrained=None), verdict.LEAKS),
     (cell(share=0.5, untrained=0.4 + 20 * NOISE), verdict.LEAKS),
     (cell(leak=HIGH), verdict.ENTAILED),
-    (verdict.Cell("", NONE, None, NONE, LOW), verdict.ENTAILED),
+    (entailed(), verdict.ENTAILED),
     (cell(leak=HIGH, read=HIGH), verdict.NOTHING),
+    (cell(leak=HIGH, read=LOW, reach=0.1), verdict.UNTESTABLE),
+    (cell(leak=HIGH, read=HIGH, reach=0.1), verdict.UNTESTABLE),
     (cell(state=verdict.FEW), verdict.FEW),
     (cell(state=verdict.CONSTANT), verdict.CONSTANT),
   ],
@@ -48,9 +61,8 @@ def test_negative_shares_are_floored_before_they_are_compared():
 
 
 def test_holm_counts_only_cells_that_can_leak():
-  entailed = verdict.Cell("", NONE, None, NONE, LOW)
   near = cell(leak=np.full(8, 0.02))  # combined .04
-  assert verdict.conclude([near] + [entailed] * 9, 0.95)[0].leak_p == pytest.approx(0.04)
+  assert verdict.conclude([near] + [entailed()] * 9, 0.95)[0].leak_p == pytest.approx(0.04)
   assert verdict.conclude([near] * 2, 0.95)[0].leak_p == pytest.approx(0.08)
 
 
@@ -72,3 +84,25 @@ def test_flag(share, done, said):
 
 def test_nothing_measured_no_flag():
   assert verdict.flag(Row(), 0.05, 1.0) == ""
+
+
+def test_what_the_smallest_p_cannot_reach_is_no_absence():
+  """One cell of reach .02 can be tested at .05; three of them cannot."""
+  one = cell(leak=HIGH, read=HIGH, reach=0.02)
+  assert verdict.conclude([one], 0.95)[0].verdict == verdict.NOTHING
+  assert {c.verdict for c in verdict.conclude([one] * 3, 0.95)} == {verdict.UNTESTABLE}
+
+
+def test_six_copies_of_a_network_are_no_evidence_of_an_excess():
+  """Equal differences have no spread over models, but that of the examples."""
+  same = np.full(8, 0.3), np.full(8, 0.29)
+  psi_N = np.random.default_rng(2).normal(0, 1, 50)
+  trained, twin = (
+    [(float(v), sign * (psi_N - psi_N.mean())) for v in values]
+    for values, sign in zip(same, (1, -1), strict=True)
+  )
+  one = verdict.Cell("", trained, twin, ROWS, LOW, LOW)
+  found = verdict.conclude([one], 0.95)[0]
+  assert found.excess == pytest.approx(0.01)
+  assert found.excess_p > 0.3
+  assert found.verdict == verdict.LEAKS

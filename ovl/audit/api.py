@@ -186,7 +186,7 @@ def judged(
     cells.column(name, attribute, material.y_N, material.frame)
     for name, attribute in material.attributes.items()
   ]
-  if all(c.state for c in cols):
+  if not any(cells.enough(c, material.frame) for c in cols):
     said = ", ".join(f"{c.name} ({c.state})" for c in cols)
     raise BadInput(
       f"attributes: none has enough examples: {said}\n"
@@ -271,20 +271,25 @@ def _probe(
       critics[name], stage, cols, lanes, frame, settings.schedule, seed, said, cache
     )
 
-  found = {name: ask(name, cols, material.lanes, i) for i, name in enumerate(critics)}
+  blank = Lane("label", "", -1, np.zeros((*frame.rows_SN.shape, 1), np.float32))
+  lanes = [*material.lanes, blank]
+  found = {name: ask(name, cols, lanes, i) for i, name in enumerate(critics)}
+  blind = {name: one[-1] for name, one in found.items()}
   # The shuffled control is refit, so only by a critic that is cheap to fit.
   control = next((n for n, c in critics.items() if c.fit), next(iter(critics)))
   shuffled = [cells.permuted(c, frame) for c in cols]
-  trained = [lane for lane in material.lanes if lane.subject == "trained"]
-  lanes = [lane._replace(subject="permuted") for lane in trained]
-  again = ask(control, shuffled, lanes, len(critics))
-  return [
-    cells.scored(lane, c, at, {name: found[name][i] for name in critics}, frame)
-    for at, c in enumerate(cols)
-    for i, lane in enumerate(material.lanes)
-  ] + [
-    cells.scored(lane, c, at, {control: one}, frame)
-    for at, c in enumerate(shuffled)
-    if c.beyond  # else shuffling within task classes leaves it as it is
-    for lane, one in zip(lanes, again, strict=True)
-  ]
+  lanes = [lane._replace(subject="permuted") for lane in lanes if lane.subject == "trained"]
+  again = ask(control, shuffled, [*lanes, blank], len(critics))
+  return (
+    [
+      cells.scored(lane, c, at, {n: found[n][i] for n in critics}, frame, blind)
+      for at, c in enumerate(cols)
+      for i, lane in enumerate(material.lanes)
+    ]
+    + [
+      cells.scored(lane, c, at, {control: one}, frame, {control: again[-1]})
+      for at, c in enumerate(shuffled)
+      if c.beyond  # else shuffling within task classes leaves it as it is
+      for lane, one in zip(lanes, again[:-1], strict=True)
+    ]
+  )

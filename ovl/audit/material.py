@@ -66,7 +66,8 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
       parts.append({k: gen.permutation(np.flatnonzero(given.split == k)) for k in shares})
     else:
       parts.append(splitting.split(y_N, given.groups, shares, seed + s))
-  frame = cells.frame(splitting.stack(parts), y_N, len(labels), given.groups)
+  parted = splitting.stack(parts)
+  frame = cells.frame(parted, y_N, len(labels), given.groups, given.split is not None)
   lanes, reduced = [], {}
   for subject, source in (("trained", given.taps), ("untrained", given.untrained)):
     for index, name in enumerate(given.taps):

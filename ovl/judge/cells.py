@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ovl import stats
-from ovl.judge import score, verdict
+from ovl.judge import leak, score, verdict
 from ovl.judge.score import Guess
 from ovl.stats import Metric
 from ovl.types import Attribute, Found, Kind, Lane, Row
@@ -26,6 +26,7 @@ class Frame(NamedTuple):
     y_SN: task codes of those rows (all 0 without a task).
     C: task classes (1 without a task).
     groups_SN: group of those rows, or None.
+    given: the split was given, so its parts may differ in their mix of classes.
   """
 
   rows_SN: np.ndarray
@@ -33,6 +34,12 @@ class Frame(NamedTuple):
   y_SN: np.ndarray
   C: int
   groups_SN: np.ndarray | None
+  given: bool = False
+
+  @property
+  def shifts(self) -> bool:
+    """Whether classes may be mixed otherwise in the part that is judged."""
+    return self.given or self.groups_SN is not None
 
   @property
   def models(self) -> int:
@@ -52,14 +59,15 @@ class Frame(NamedTuple):
 
 
 def frame(
-  part: dict[str, np.ndarray], y_N: np.ndarray, C: int, groups_N: np.ndarray | None
-) -> Frame:
+  part: dict[str, np.ndarray], y_N: np.ndarray, C: int, groups_N: np.ndarray | None,
+  given: bool = False,
+) -> Frame:  # fmt: skip
   """From the rows `[S, N]` of the parts "probe", "stop", "test"."""
   names = ("probe", "stop", "test")
   rows_SN = np.concatenate([part[name] for name in names], 1)
   probe, stop, test = (part[name].shape[1] for name in names)
   grouped = None if groups_N is None else groups_N[rows_SN]
-  return Frame(rows_SN, (probe, stop, test), y_N[rows_SN], C, grouped)
+  return Frame(rows_SN, (probe, stop, test), y_N[rows_SN], C, grouped, given)
 
 
 class Material(NamedTuple):
@@ -99,7 +107,7 @@ class Column(NamedTuple):
     mask_SN: where it is known.
     values_SN: as given.
     entropy: plug-in H(S) of all known rows that are judged, nats; nan where continuous.
-    entropy_given: plug-in H(S|Y) likewise.
+    entropy_given: H(S|Y) likewise, by leave-one-out cross-entropy.
     state: "" or the verdict that makes tests needless.
   """
 
@@ -116,7 +124,7 @@ class Column(NamedTuple):
   @property
   def beyond(self) -> bool:
     """Whether anything can be known of it beyond the task."""
-    return not self.entropy_given < verdict.SMALL_ENTROPY
+    return not self.entropy_given < verdict.SMALL_LEFT * self.entropy
 
   @property
   def outputs(self) -> int:
@@ -136,7 +144,7 @@ class Scored(NamedTuple):
     beyond_method: the critic that spoke there.
     guess: predictions of the test rows, alone.
     beyond_guess: predictions of the test rows with the task label.
-    converged: share of the critics that ended before their limit.
+    converged: share of models whose critic, the one that spoke, ended before its limit.
   """
 
   lane: Lane
@@ -155,7 +163,7 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
   known_N = attribute.known
   values_SN = attribute.values[frame.rows_SN]
   mask_SN = known_N[frame.rows_SN]
-  probe, stop, test = (frame.part(p) for p in ("probe", "stop", "test"))
+  probe = frame.part("probe")
   state = ""
   if attribute.kind == "discrete":
     K = attribute.outputs
@@ -164,7 +172,9 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
     judged_N[frame.rows_SN] = True  # the train part may be drawn otherwise
     codes, y = attribute.values[known_N & judged_N], y_N[known_N & judged_N]
     entropy = stats.entropy(codes, K)
-    entropy_given = stats.conditional_entropy(codes, y, K)
+    entropy_given = entropy
+    if frame.C > 1 and len(codes):
+      entropy_given = min(entropy, stats.smoothing(codes, y, frame.C, K)[1])
     if len(np.unique(codes)) < 2:
       state = verdict.CONSTANT
   else:
@@ -178,16 +188,33 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
     finite = attribute.values[known_N]
     if len(finite) < 2 or np.ptp(finite) == 0:
       state = verdict.CONSTANT
+  if not state and not _enough(s_SN, mask_SN, attribute.kind, frame):
+    state = verdict.FEW
   if not state:
-    for part, least in ((probe, MIN_ROWS), (stop, MIN_STOP), (test, MIN_ROWS)):
-      for s in range(frame.models):
-        there = s_SN[s, part][mask_SN[s, part]]
-        if len(there) < least or (part != stop and _second(there, attribute.kind)):
-          state = verdict.FEW
+    stop = frame.part("stop")
+    for s in range(frame.models):  # a stop part of one class chooses nothing
+      there = s_SN[s, stop][mask_SN[s, stop]]
+      if len(there) < MIN_STOP or len(np.unique(there)) < 2:
+        state = verdict.FEW
   return Column(
     name, attribute.kind, attribute.labels, s_SN, mask_SN, values_SN,
     entropy, entropy_given, state,
   )  # fmt: skip
+
+
+def enough(column: Column, frame: Frame) -> bool:
+  """Whether the probe and the test part have the rows to judge an attribute."""
+  return column.state != verdict.CONSTANT and _enough(
+    column.s_SN, column.mask_SN, column.kind, frame
+  )
+
+
+def _enough(s_SN: np.ndarray, mask_SN: np.ndarray, kind: Kind, frame: Frame) -> bool:
+  for part in (frame.part("probe"), frame.part("test")):
+    for s_N, mask_N in zip(s_SN[:, part], mask_SN[:, part], strict=True):
+      if mask_N.sum() < MIN_ROWS or _second(s_N[mask_N], kind):
+        return False
+  return True
 
 
 def _second(s_N: np.ndarray, kind: Kind) -> bool:
@@ -199,7 +226,12 @@ def _second(s_N: np.ndarray, kind: Kind) -> bool:
 
 
 def scored(
-  lane: Lane, column: Column, at: int, found: dict[str, Found], frame: Frame
+  lane: Lane,
+  column: Column,
+  at: int,
+  found: dict[str, Found],
+  frame: Frame,
+  blind: dict[str, Found] | None = None,
 ) -> Scored:
   """Mixes, chooses the critic on the stop part, and scores the test part.
 
@@ -209,64 +241,120 @@ def scored(
     at: its place among the attributes of the grid.
     found: critic -> predictions on this lane.
     frame: the rows.
+    blind: the same critics on a lane that holds nothing: what labels alone say, besides
+      the table of labels. The better on the stop part is the reference.
   """
   out = Scored(lane, column, [], [], [] if column.beyond else None, [], [], [], 0.0)
-  done = [f.converged[:, :, at].mean() for f in found.values()]
+  done = []
   for s in range(frame.models):
-    entropies = (column.entropy, column.entropy_given)
-    variants = [(0, np.zeros_like(frame.y_SN[s]), 1)]
-    if column.beyond:
-      variants.append((-1, frame.y_SN[s], frame.C))  # -1: the first again, if alone
-    for number, (variant, y_N, C) in enumerate(variants):
-      method, guess, s_N = _speak(column, at, found, frame, s, variant, y_N, C)
-      if number == 0:
-        metrics = score.metrics(guess, s_N, entropies[0])
-        if column.kind == "continuous":
-          metrics["r2"] = _r2(guess, column, frame, s)
-        out.metrics.append(metrics)
-        out.method.append(method)
-        out.guess.append(guess)
-      else:
-        assert out.beyond is not None
-        ratio = stats.mean(guess.log_ratio(s_N))
-        out.beyond.append(score.share(ratio, entropies[1]))
-        out.beyond_method.append(method)
-        out.beyond_guess.append(guess)
+    alone = _Asked(column, at, found, blind or {}, frame, s, 0, 1)
+    method, guess, s_N = alone.speak()
+    metrics = score.metrics(guess, s_N, column.entropy)
+    if column.kind == "continuous":
+      metrics["r2"] = _r2(guess, column, frame, s)
+    out.metrics.append(metrics)
+    out.method.append(method)
+    out.guess.append(guess)
+    if out.beyond is not None:
+      # -1: the first variant again, where there is no task
+      method, guess, s_N = alone._replace(variant=-1, C=frame.C).speak()
+      out.beyond.append(score.share_of(guess, s_N, column.entropy_given))
+      out.beyond_method.append(method)
+      out.beyond_guess.append(guess)
+    variant = 0 if out.beyond is None else -1
+    done.append(bool(found[method].converged[s, variant, at]))
   return out._replace(converged=float(np.mean(done)))
 
 
-def _speak(
-  column: Column,
-  at: int,
-  found: dict[str, Found],
-  frame: Frame,
-  s: int,
-  variant: int,
-  y_N: np.ndarray,
-  C: int,
-) -> tuple[str, Guess, np.ndarray]:
-  """The critic with the lowest mixed cross-entropy on the stop part, on the test part."""
-  probe, stop, test = (frame.part(p) for p in ("probe", "stop", "test"))
-  s_N, known_N, K = column.s_SN[s], column.mask_SN[s], column.outputs
-  table = score.label_only(
-    column.kind, s_N[probe][known_N[probe]], y_N[probe][known_N[probe]], C, K
-  )
+class _Asked(NamedTuple):
+  """One model and attribute, alone (C = 1) or with the task label."""
 
-  def guess(logits_NK: np.ndarray, part: slice) -> tuple[Guess, np.ndarray]:
-    rows = known_N[part]
-    q_N = logits_NK[rows][:, :K].astype(np.float64)
-    q_N = score.softmax(q_N) if column.kind == "discrete" else q_N
-    return Guess(column.kind, q_N, table[y_N[part][rows]]), s_N[part][rows]
+  column: Column
+  at: int
+  found: dict[str, Found]
+  blind: dict[str, Found]
+  frame: Frame
+  s: int
+  variant: int
+  C: int
 
-  best: tuple[float, str, float] | None = None
-  for name, critic in found.items():
-    weight, cost = score.mix(*guess(critic.stop[s, variant, at], stop))
-    if best is None or cost < best[0]:
-      best = cost, name, weight
-  assert best is not None
-  _, name, weight = best
-  chosen, there = guess(found[name].test[s, variant, at], test)
-  return name, chosen._replace(weight=weight), there
+  @property
+  def y_N(self) -> np.ndarray:
+    """The label that may be used."""
+    y_N = self.frame.y_SN[self.s]
+    return y_N if self.C > 1 else np.zeros_like(y_N)
+
+  def known(self, name: str) -> tuple[slice, np.ndarray, np.ndarray]:
+    """A part, which of its rows are known, and their attribute."""
+    part = self.frame.part(name)
+    rows = self.column.mask_SN[self.s, part]
+    return part, rows, self.column.s_SN[self.s, part][rows]
+
+  def form(self, logits_NK: np.ndarray, name: str) -> np.ndarray:
+    """A critic's output on the known rows of a part, at the mix of its classes."""
+    q_N = logits_NK[self.known(name)[1]][:, : self.column.outputs].astype(np.float64)
+    return self.there(score.softmax(q_N), name) if self.column.labels else q_N
+
+  def there(self, q_NK: np.ndarray, name: str) -> np.ndarray:
+    """The same at the mix of classes of a part, where it may be another."""
+    if not self.frame.shifts or not self.column.labels:
+      return q_NK
+    mixes = [self.known(part)[2] for part in ("probe", name)]
+    K = self.column.outputs
+    given_K, there_K = (
+      (np.bincount(s_N, minlength=K) + 0.5) / (len(s_N) + K / 2) for s_N in mixes
+    )
+    return score.tilt(q_NK, given_K, there_K)
+
+  def base(self) -> dict[str, np.ndarray]:
+    """What labels alone say of stop and test rows: the best on the stop part.
+
+    The table of labels, or a critic that saw labels alone mixed with it: what a critic
+    of the representation is mixed with can then gain nothing by the mixing.
+    """
+    column, y_N = self.column, self.y_N
+    part, rows, s_N = self.known("probe")
+    table = score.label_only(column.kind, s_N, y_N[part][rows], self.C, column.outputs)
+
+    def of_table(name: str) -> np.ndarray:
+      part, rows, _ = self.known(name)
+      return self.there(table[y_N[part][rows]], name)
+
+    best = {name: of_table(name) for name in ("stop", "test")}
+    stop_N = self.known("stop")[2]
+    least = score.cross_entropy(Guess(column.kind, best["stop"], best["stop"]), stop_N)
+    plain = dict(best)
+    for critic in self.blind.values():
+      logits = {"stop": critic.stop, "test": critic.test}
+      said = {
+        name: self.form(of[self.s, self.variant, self.at], name)
+        for name, of in logits.items()
+      }
+      w, cost = score.mix(Guess(column.kind, said["stop"], plain["stop"]), stop_N)
+      if column.kind == "continuous":  # a mixture of two normals is none
+        w, cost = (
+          0.0,
+          score.cross_entropy(Guess(column.kind, said["stop"], said["stop"]), stop_N),
+        )
+      if cost < least:
+        least = cost
+        best = {name: (1 - w) * said[name] + w * plain[name] for name in said}
+    return best
+
+  def speak(self) -> tuple[str, Guess, np.ndarray]:
+    """The critic with the lowest mixed cross-entropy on the stop part, on the test part."""
+    kind, base = self.column.kind, self.base()
+    stop_N, test_N = self.known("stop")[2], self.known("test")[2]
+    best: tuple[float, str, float] | None = None
+    for name, critic in self.found.items():
+      q_N = self.form(critic.stop[self.s, self.variant, self.at], "stop")
+      weight, cost = score.mix(Guess(kind, q_N, base["stop"]), stop_N)
+      if best is None or cost < best[0]:
+        best = cost, name, weight
+    assert best is not None
+    _, name, weight = best
+    q_N = self.form(self.found[name].test[self.s, self.variant, self.at], "test")
+    return name, Guess(kind, q_N, base["test"], weight), test_N
 
 
 def _r2(guess: Guess, column: Column, frame: Frame, s: int) -> Metric:
@@ -277,20 +365,13 @@ def _r2(guess: Guess, column: Column, frame: Frame, s: int) -> Metric:
 
 def by_labels(column: Column, frame: Frame, use_task: bool) -> list[dict[str, Metric]]:
   """What the task label alone, or the marginal alone, says of an attribute."""
-  probe, test = frame.part("probe"), frame.part("test")
   numbers = []
   for s in range(frame.models):
-    s_N, known_N, y_N = column.s_SN[s], column.mask_SN[s], frame.y_SN[s]
-    rows = known_N[probe]
-    fit = (s_N[probe][rows], y_N[probe][rows])
-    K, there = column.outputs, known_N[test]
-    none = score.label_only(column.kind, fit[0], 0 * fit[1], 1, K)
-    base_N = none[np.zeros(there.sum(), int)]
-    q_N = base_N
-    if use_task:
-      q_N = score.label_only(column.kind, *fit, frame.C, K)[y_N[test][there]]
+    alone = _Asked(column, 0, {}, {}, frame, s, 0, 1)
+    base_N, s_N = alone.base()["test"], alone.known("test")[2]
+    q_N = alone._replace(C=frame.C).base()["test"] if use_task else base_N
     guess = Guess(column.kind, q_N, base_N)
-    metrics = score.metrics(guess, s_N[test][there], column.entropy)
+    metrics = score.metrics(guess, s_N, column.entropy)
     if column.kind == "continuous":
       metrics["r2"] = _r2(guess, column, frame, s)
     numbers.append(metrics)
@@ -304,57 +385,50 @@ def permuted(column: Column, frame: Frame) -> Column:
   for s in range(frame.models):
     known = column.mask_SN[s]
     groups = None if frame.groups_SN is None else frame.groups_SN[s, known]
-    rows = score.shuffles(s_SN[s, known], frame.y_SN[s, known], groups, 1, 1000 + s)[0]
-    s_SN[s, known] = s_SN[s, known][rows]
-    values_SN[s, known] = values_SN[s, known][rows]
+    rows = leak.Judged(s_SN[s, known], None, frame.y_SN[s, known], groups)
+    order = leak.permuted_rows(rows, 1000 + s)
+    s_SN[s, known] = s_SN[s, known][order]
+    values_SN[s, known] = values_SN[s, known][order]
   return column._replace(s_SN=s_SN, values_SN=values_SN)
+
+
+def tested(column: Column, frame: Frame, beyond: bool) -> list[leak.Judged]:
+  """The test rows of every model as the leak test sees them.
+
+  Args:
+    column: the attribute.
+    frame: the rows.
+    beyond: with the task label, or the representation alone.
+  """
+  test = frame.part("test")
+  out = []
+  for s in range(frame.models):
+    rows = column.mask_SN[s, test]
+    y_N = frame.y_SN[s, test][rows]
+    groups = None if frame.groups_SN is None else frame.groups_SN[s, test][rows]
+    strata = y_N if beyond else np.zeros_like(y_N)
+    out.append(leak.judged(column.kind, column.s_SN[s, test][rows], strata, groups))
+  return out
 
 
 def p_values(
   cells: list[Scored], frame: Frame, draws: int, beyond: bool, seed: int
 ) -> np.ndarray:
-  """Permutation p of every cell and model, `[cells, S]`.
+  """The leak test's p of every cell and model, `[cells, S]`.
 
   Args:
-    cells: of any attributes; those of one attribute share their shuffles.
+    cells: of any attributes; those of one attribute share their draws.
     frame: the rows.
-    draws: permutations.
-    beyond: with the task label (within task classes), or the representation alone.
-    seed: of the permutations.
+    draws: how many.
+    beyond: with the task label, or the representation alone.
+    seed: of the draws.
   """
   p = np.full((len(cells), frame.models), np.nan)
-  test = frame.part("test")
   by_name: dict[str, list[int]] = {}
   for i, cell in enumerate(cells):
     by_name.setdefault(cell.column.name, []).append(i)
-  # Models outside, attributes inside: attributes without gaps then share one shuffle.
-  for s in range(frame.models):
-    for places in by_name.values():
-      first = cells[places[0]].column
-      rows = first.mask_SN[s, test]
-      s_N, y_N = first.s_SN[s, test][rows], frame.y_SN[s, test][rows]
-      groups = None if frame.groups_SN is None else frame.groups_SN[s, test][rows]
-      strata = y_N if beyond else np.zeros_like(y_N)
-      s_PN = s_N[score.shuffles(s_N, strata, groups, draws, seed + s)]
-      for i in places:
-        guess = (cells[i].beyond_guess if beyond else cells[i].guess)[s]
-        p[i, s] = score.permutation_p(guess, s_N, s_PN)
+  for places in by_name.values():
+    for s, rows in enumerate(tested(cells[places[0]].column, frame, beyond)):
+      guesses = [(cells[i].beyond_guess if beyond else cells[i].guess)[s] for i in places]
+      p[places, s] = leak.p_values(guesses, rows, draws, seed + s)
   return p
-
-
-def exchangeable(column: Column, frame: Frame) -> int:
-  """The smallest number, over models, of test units the leak test can exchange."""
-  test = frame.part("test")
-  numbers = []
-  for s in range(frame.models):
-    rows = column.mask_SN[s, test]
-    s_N = column.s_SN[s, test][rows]
-    if frame.groups_SN is None:
-      numbers.append(len(s_N))
-      continue
-    _, first_G, code_N = np.unique(
-      frame.groups_SN[s, test][rows], return_index=True, return_inverse=True
-    )
-    whole = bool((s_N == s_N[first_G][code_N]).all())
-    numbers.append(len(first_G) if whole else len(s_N))
-  return min(numbers)

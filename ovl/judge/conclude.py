@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ovl import results, stats
-from ovl.judge import cells, certified, rows, score, verdict
+from ovl.judge import cells, certified, leak, rows, score, verdict
 from ovl.judge.cells import Column, Frame, Material, Scored
+from ovl.stats import Metric
 from ovl.types import Critic, Lane, Row
 
 _CERTIFIED = ("trained", "untrained", "raw")
@@ -45,7 +46,9 @@ def conclude(
   """
   frame, base = material.frame, material.row
   trained = [c for c in measured if c.lane.subject == "trained" and c.beyond is not None]
-  draws = stats.draws_needed(len(trained), 1 - level, frame.models)
+  # Of the larger family: every cell may have to be asked whether it is read at all.
+  family = sum(c.lane.subject == "trained" for c in measured)
+  draws = stats.draws_needed(family, 1 - level, frame.models)
   leak_p = _all_p(trained, frame, draws, True, seed)
 
   out: list[Row] = []
@@ -114,6 +117,8 @@ def _verdicts(
   others = [c for key, c in by_key.items() if key[0] == "trained" and key not in surely]
   read_p = _all_p(others, frame, draws, False, seed)
   places, judged_cells = [], []
+  test = frame.part("test")
+  reach = {c.name: _reach(c, frame, draws) for c in cols if not c.state and c.beyond}
   for c in cols:
     for lane in material.lanes:
       if lane.subject != "trained":
@@ -127,8 +132,10 @@ def _verdicts(
           c.state,
           _shares(mine),
           _shares(twin) if twin is not None and frame.models > 1 else None,
+          [frame.units(s, c.mask_SN[s, test]) for s in range(frame.models)],
           leak_p.get(key, _NONE),
           read_p.get(key, _NONE),
+          reach.get(c.name, 0.0),
         )
       )
   found = []
@@ -152,20 +159,24 @@ def _verdicts(
 _NONE = np.empty(0)
 
 
-def _shares(cell: Scored | None) -> np.ndarray:
-  if cell is None or cell.beyond is None:
-    return _NONE
-  return np.array([value for value, _ in cell.beyond])
+def _shares(cell: Scored | None) -> list[Metric]:
+  return [] if cell is None or cell.beyond is None else cell.beyond
+
+
+def _reach(c: Column, frame: Frame, draws: int) -> float:
+  """The smallest combined p: twice the median of the models' (see `stats.combine`)."""
+  return stats.combine(
+    np.array([leak.reach(rows, draws) for rows in cells.tested(c, frame, True)])
+  )
 
 
 def _detectable(c: Column, lane: Lane, frame: Frame, num_cells: int, alpha: float) -> float:
   width = lane.z_SND.shape[-1]
-  probe = frame.part("probe")
-  rows_learnt = int(c.mask_SN[:, probe].sum(1).min())
-  nats = stats.detectable_nats(
-    cells.exchangeable(c, frame), width, rows_learnt, num_cells, alpha
-  )
-  return score.share((nats, _NONE), c.entropy_given)[0]
+  rows_learnt = int(c.mask_SN[:, frame.part("probe")].sum(1).min())
+  units = min(leak.units(rows) for rows in cells.tested(c, frame, True))
+  K = max(len(c.labels), 2)
+  nats = leak.detectable_nats(units, K, width, rows_learnt, num_cells, alpha)
+  return min(score.share((nats, _NONE), c.entropy_given)[0], 1.0)
 
 
 def _task_accuracy(material: Material, level: float) -> list[Row]:

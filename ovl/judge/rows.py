@@ -138,8 +138,7 @@ def aggregate(one: Series, level: float) -> Row:
   if len(values) == 1:
     low, high = stats.bootstrap(found, units[0], level, 0)[0]
   else:
-    variance = stats.shared_variance([psi for _, psi in found], units)
-    low, high = stats.over_models(values, variance, level)
+    _, _, low, high = stats.over_models_and_examples(found, units, level)
   chances = [c for s in there if (c := one.chance[s]) is not None]
   return one.row._replace(
     num_seeds=len(values),

@@ -1,4 +1,4 @@
-"""Predictions of critics -> numbers with influence values, and permutation tests.
+"""Predictions of critics -> numbers with influence values.
 
 q(s|z), what a critic says, is always mixed with what labels alone say, b(s):
 (1 - w) q + w b, with w in [.01, 1] chosen on the stop part. One confidently wrong row can
@@ -19,6 +19,7 @@ from ovl.stats import Metric
 from ovl.types import Kind
 
 WEIGHTS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+LOG_SCALES = (-5.0, 3.0)
 
 
 class Guess(NamedTuple):
@@ -46,6 +47,17 @@ class Guess(NamedTuple):
     return self.log_density(s_N) - np.log(_density(self, self.base_N, s_N) + 1e-38)
 
   @property
+  def forms(self) -> tuple[np.ndarray, np.ndarray]:
+    """What the representation says, and what labels alone say."""
+    return self.q_N, self.base_N
+
+  @staticmethod
+  def density(form_N: np.ndarray, values_K: np.ndarray) -> np.ndarray:
+    """`[N, K]` densities of a quantity's values under every row's normal."""
+    scale_N = np.exp(np.clip(form_N[:, 1], *LOG_SCALES))
+    return scipy_stats.norm.pdf(values_K[None], form_N[:, :1], scale_N[:, None])
+
+  @property
   def probabilities(self) -> np.ndarray:
     """`[N, K]` of the mixture; discrete only."""
     return (1 - self.weight) * self.q_N + self.weight * self.base_N
@@ -54,7 +66,7 @@ class Guess(NamedTuple):
 def _density(guess: Guess, form_N: np.ndarray, s_N: np.ndarray) -> np.ndarray:
   if guess.kind == "discrete":
     return form_N[np.arange(len(form_N)), s_N]
-  mean_N, log_scale_N = form_N[:, 0], np.clip(form_N[:, 1], -5.0, 3.0)
+  mean_N, log_scale_N = form_N[:, 0], np.clip(form_N[:, 1], *LOG_SCALES)
   return scipy_stats.norm.pdf(s_N, mean_N, np.exp(log_scale_N))
 
 
@@ -72,13 +84,28 @@ def label_only(kind: Kind, s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> 
     `[C, K]` probabilities, or `[C, 2]` mean and log scale.
   """
   if kind == "discrete":
-    return stats.label_table(s_N, y_N, C, K)
+    return stats.label_table(s_N, y_N, C, K, stats.smoothing(s_N, y_N, C, K)[0])
   table = np.empty((C, 2))
   for y in range(C):
     # Two pseudo-rows of the marginal keep a rare label value sane.
     mine = np.concatenate([s_N[y_N == y], [-1.0, 1.0]])
     table[y] = mine.mean(), np.log(max(mine.std(), 1e-3))
   return table
+
+
+def tilt(p_NK: np.ndarray, given_K: np.ndarray, there_K: np.ndarray) -> np.ndarray:
+  """Predictions learnt at one mix of classes, for rows of another.
+
+  References:
+    Saerens, Latinne, Decaestecker (2002), Neural Computation 14(1), equation 2.4.
+  """
+  out_NK = p_NK * (there_K / given_K)
+  return out_NK / out_NK.sum(1, keepdims=True)
+
+
+def cross_entropy(guess: Guess, s_N: np.ndarray) -> float:
+  """Of the base alone, nats a row."""
+  return float(-np.log(_density(guess, guess.base_N, s_N) + 1e-38).mean())
 
 
 def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:
@@ -112,7 +139,7 @@ def metrics(guess: Guess, s_N: np.ndarray, entropy: float) -> dict[str, Metric]:
     Metrics over classes skip those without test rows.
   """
   found: dict[str, Metric] = {"information": stats.mean(guess.log_ratio(s_N))}
-  found["share"] = share(found["information"], entropy)
+  found["share"] = share_of(guess, s_N, entropy)
   if guess.kind == "continuous":
     return found
   p_NK = guess.probabilities
@@ -127,6 +154,22 @@ def metrics(guess: Guess, s_N: np.ndarray, entropy: float) -> dict[str, Metric]:
   for k, one in zip(present, recalls, strict=True):
     found[f"recall:{k}"] = one
   return found
+
+
+def share_of(guess: Guess, s_N: np.ndarray, entropy: float) -> Metric:
+  """Information as a share of what labels alone leave open; never above 1.
+
+  Of a discrete attribute that is the given entropy, or the cross-entropy of the base on
+  these rows where it is larger (then the share is a ratio of two means of the same rows).
+  """
+  information = stats.mean(guess.log_ratio(s_N))
+  if guess.kind == "continuous":
+    return share(information, np.nan)
+  left = stats.mean(-np.log(_density(guess, guess.base_N, s_N) + 1e-38))
+  if left[0] <= entropy:
+    return share(information, entropy)
+  value = information[0] / left[0]
+  return value, (information[1] - value * left[1]) / left[0]
 
 
 def share(information: Metric, entropy: float) -> Metric:
@@ -169,58 +212,3 @@ def normal_scores(values_N: np.ndarray, reference_N: np.ndarray) -> np.ndarray:
   right = np.searchsorted(ordered, values_N, "right")
   rank_N = np.clip((left + right) / 2, 0.5, len(ordered) - 0.5) / len(ordered)
   return scipy_stats.norm.ppf(rank_N)
-
-
-# ---- permutation tests -----------------------------------------------------------------
-
-
-def shuffles(
-  s_N: np.ndarray,
-  y_N: np.ndarray,
-  groups_N: np.ndarray | None,
-  draws: int,
-  seed: int,
-) -> np.ndarray:
-  """What the attribute could have been, were it independent of z given the label.
-
-  No groups: permuted within task classes. An attribute constant within groups: whole
-  groups exchange it (within task classes where the label is constant too). One that
-  varies within groups: permuted within group x task class.
-
-  Returns:
-    `[P, N]` row numbers: copy p of the attribute is `s_N[out[p]]`.
-  """
-  rows_N = np.arange(len(s_N), dtype=np.int32)
-  if groups_N is None:
-    return stats.permuted(rows_N, y_N, draws, seed)
-  _, first_G, code_N = np.unique(groups_N, return_index=True, return_inverse=True)
-  if not (s_N == s_N[first_G][code_N]).all():
-    _, cell_N = np.unique(np.stack([groups_N, y_N]), axis=1, return_inverse=True)
-    return stats.permuted(rows_N, cell_N.ravel(), draws, seed)
-  y_constant = (y_N == y_N[first_G][code_N]).all()
-  strata_G = y_N[first_G] if y_constant else np.zeros(len(first_G), int)
-  return stats.permuted(first_G, strata_G, draws, seed)[:, code_N]
-
-
-def permutation_p(guess: Guess, s_N: np.ndarray, s_PN: np.ndarray) -> float:
-  """p of the mean log-ratio under the fixed critic; `s_PN` from `s_N[shuffles(...)]`."""
-  observed = guess.log_ratio(s_N).mean()
-  if guess.weight == 1.0:
-    return 1.0
-  if guess.kind == "discrete":
-    K = guess.q_N.shape[1]
-    table_NK = np.log(guess.probabilities + 1e-38) - np.log(guess.base_N + 1e-38)
-    flat = table_NK.astype(np.float32).ravel()
-    offset_N = np.arange(len(s_N)) * K
-    null_P = np.concatenate(
-      [flat[offset_N + s].mean(1, dtype=np.float64) for s in _chunks(s_PN)]
-    )
-    observed = float(flat[offset_N + s_N].mean(dtype=np.float64))
-  else:
-    null_P = np.concatenate([guess.log_ratio(s).mean(1) for s in _chunks(s_PN)])
-  return stats.permutation_p(float(observed), null_P)
-
-
-def _chunks(s_PN: np.ndarray, limit: int = 4_000_000) -> list[np.ndarray]:
-  size = max(1, limit // max(s_PN.shape[1], 1))
-  return [s_PN[i : i + size] for i in range(0, len(s_PN), size)]

@@ -1,8 +1,8 @@
 """From the numbers of a cell (tap x attribute) to one verdict, by two tests.
 
-leak: is the attribute read beyond the task label? Permutation under the fixed critic, one
-p a model, combined, Holm over all cells. excess: does training add to it? Paired t test of
-trained minus untrained, Holm over all cells.
+leak: is the attribute read beyond the task label? Exchange under the fixed critic, one p a
+model, combined, Holm over all cells. excess: does training add to it? t test of trained
+minus untrained, paired, over models and the examples they share, Holm over all cells.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ovl import stats
+from ovl.stats import Metric
 from ovl.types import Row
 
 OVERLEARNED = "overlearned"
@@ -21,9 +22,10 @@ ENTAILED = "entailed by the task"
 NOTHING = "no evidence"
 FEW = "too few examples"
 CONSTANT = "constant attribute"
+UNTESTABLE = "cannot be tested"
 
 SMALL_EXCESS = 0.05  # an excess surely below this is what any such net lets through
-SMALL_ENTROPY = 0.01  # nats of H(S|Y) below which nothing can be beyond the task
+SMALL_LEFT = 0.01  # share of H(S) that the task leaves; below it nothing can be beyond
 
 
 class Cell(NamedTuple):
@@ -31,18 +33,22 @@ class Cell(NamedTuple):
 
   Attributes:
     state: "" where it was measured, else a verdict that needs no test.
-    share_S: share beyond the task of each model; empty where H(S|Y) is too small.
-    untrained_S: the same of the untrained twins, or None.
-    leak_p_S: permutation p of each model beyond the task; empty likewise.
-    read_p_S: permutation p of each model from the representation alone; may be empty
-      where the attribute leaks.
+    shares: share beyond the task of each model; empty where H(S|Y) is too small.
+    untrained: the same of the untrained twins, or None.
+    units: of the test rows of each model.
+    leak_p_S: p of each model beyond the task; empty likewise.
+    read_p_S: p of each model from the representation alone; may be empty where the
+      attribute leaks.
+    reach: the smallest combined p that the leak test could have come to.
   """
 
   state: str
-  share_S: np.ndarray
-  untrained_S: np.ndarray | None
+  shares: list[Metric]
+  untrained: list[Metric] | None
+  units: list[np.ndarray]
   leak_p_S: np.ndarray
   read_p_S: np.ndarray
+  reach: float = 0.0
 
 
 class Conclusion(NamedTuple):
@@ -80,6 +86,7 @@ def conclude(cells: list[Cell], level: float) -> list[Conclusion]:
   alpha = 1 - level
   leak = adjusted([c.leak_p_S for c in cells])
   read = adjusted([c.read_p_S for c in cells])
+  family = sum(len(c.leak_p_S) > 0 for c in cells)
   paired = [_excess(c, level) for c in cells]
   excess = stats.holm(np.array([p for _, p, _, _ in paired]))
   found = []
@@ -93,6 +100,8 @@ def conclude(cells: list[Cell], level: float) -> list[Conclusion]:
         verdict = OVERLEARNED
       else:
         verdict = PASSED if high < SMALL_EXCESS else LEAKS
+    elif len(cell.leak_p_S) and cell.reach * family > alpha:
+      verdict = UNTESTABLE
     else:
       verdict = ENTAILED if read_p <= alpha else NOTHING
     found.append(Conclusion(verdict, leak_p, mean, low, high, excess_p, bool(high < 0)))
@@ -105,10 +114,11 @@ def adjusted(p_of_cells: list[np.ndarray]) -> np.ndarray:
 
 
 def _excess(cell: Cell, level: float) -> tuple[float, float, float, float]:
-  if cell.untrained_S is None or len(cell.share_S) == 0:
+  if cell.untrained is None or not cell.shares:
     return np.nan, np.nan, np.nan, np.nan
-  difference_S = np.maximum(cell.share_S, 0) - np.maximum(cell.untrained_S, 0)
-  return float(difference_S.mean()), *stats.excess(difference_S, level)
+  trained = [stats.floored(m) for m in cell.shares]
+  untrained = [stats.floored(m) for m in cell.untrained]
+  return stats.paired(trained, untrained, cell.units, level)
 
 
 def flag(share: Row, detectable: float, done: float) -> str:
