@@ -118,3 +118,53 @@ def test_tilt_is_bayes_rule_at_another_mix():
     return joint / joint.sum(1, keepdims=True)
 
   np.testing.assert_allclose(score.tilt(posterior(learnt), learnt, there), posterior(there))
+
+
+# ---- a quantity as its ranks -----------------------------------------------------------
+
+
+def tied(values):
+  z = score.normal_scores(values, values)
+  return z, score.tie_edges(values)
+
+
+def test_tied_values_have_probabilities():
+  """25 whole values: sums to one over them, and no prediction says more than log 25."""
+  values = np.repeat(np.arange(25.0), 20)
+  z, edges = tied(values)
+  blind = np.zeros((500, 2))
+  one = Guess("continuous", np.stack([z, np.full(500, -5.0)], 1), blind, 0.0, edges)
+  every = one.density(blind, np.unique(z))
+  np.testing.assert_allclose(every, 1 / 25)
+  assert one.density(one.q_N, np.unique(z)).sum(1) == pytest.approx(np.ones(500))
+  assert score.metrics(one, z, np.nan)["information"][0] == pytest.approx(np.log(25))
+
+
+def test_without_ties_it_is_the_density_ratio():
+  z, edges = tied(GEN.normal(size=4000))
+  q = np.stack([0.8 * z + 0.3 * GEN.normal(size=4000), np.full(4000, -0.8)], 1)
+  fine = Guess("continuous", q, np.zeros((4000, 2)), 0.05, edges)
+  middle = np.abs(z) < 2  # intervals are wide where values are rare
+  np.testing.assert_allclose(
+    fine.log_ratio(z)[middle], fine._replace(edges=None).log_ratio(z)[middle], atol=0.02
+  )
+
+
+def test_far_tails_do_not_cancel():
+  edges = scipy_stats.norm.ppf(np.arange(1, 1000) / 1000)
+  one = Guess("continuous", np.array([[-3.0, -1.0]]), np.zeros((1, 2)), 0.0, edges)
+  mass = one.density(one.q_N, np.array([2.9]))[0, 0]
+  low, high = edges[np.searchsorted(edges, 2.9) - 1 :][:1], np.inf
+  twin = scipy_stats.norm.sf((low[0] + 3) / np.exp(-1)) - scipy_stats.norm.sf(high)
+  assert mass == pytest.approx(twin, rel=1e-6)
+
+
+def test_law_given_the_label_by_ranks():
+  """The half-normal: the label says which half, and that is log 2."""
+  z, edges = tied(GEN.normal(size=3000))
+  y = (z > 0).astype(int)
+  tables = score.by_ranks(z, y, 2)
+  for table in tables:
+    one = Guess("continuous", table[y], np.zeros((3000, 2)), 0.0, edges)
+    assert one.density(table[y], z[:9]).shape == (3000, 9)
+    assert one.log_ratio(z).mean() == pytest.approx(np.log(2), abs=0.03)

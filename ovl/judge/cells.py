@@ -109,6 +109,7 @@ class Column(NamedTuple):
     entropy: plug-in H(S) of all known rows that are judged, nats; nan where continuous.
     entropy_given: H(S|Y) likewise, by leave-one-out cross-entropy.
     state: "" or the verdict that makes tests needless.
+    edges: of each model, between the values of a quantity (see `score.Guess`).
   """
 
   name: str
@@ -120,6 +121,7 @@ class Column(NamedTuple):
   entropy: float
   entropy_given: float
   state: str
+  edges: tuple[np.ndarray | None, ...]
 
   @property
   def beyond(self) -> bool:
@@ -164,6 +166,7 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
   values_SN = attribute.values[frame.rows_SN]
   mask_SN = known_N[frame.rows_SN]
   probe = frame.part("probe")
+  edges: list[np.ndarray | None] = [None] * frame.models
   state = ""
   if attribute.kind == "discrete":
     K = attribute.outputs
@@ -185,6 +188,7 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
       if len(reference):
         known = mask_SN[s]
         s_SN[s, known] = score.normal_scores(values_SN[s, known], reference)
+        edges[s] = score.tie_edges(reference)
     finite = attribute.values[known_N]
     if len(finite) < 2 or np.ptp(finite) == 0:
       state = verdict.CONSTANT
@@ -198,7 +202,7 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
         state = verdict.FEW
   return Column(
     name, attribute.kind, attribute.labels, s_SN, mask_SN, values_SN,
-    entropy, entropy_given, state,
+    entropy, entropy_given, state, tuple(edges),
   )  # fmt: skip
 
 
@@ -306,6 +310,10 @@ class _Asked(NamedTuple):
     )
     return score.tilt(q_NK, given_K, there_K)
 
+  def guess(self, q_N: np.ndarray, base_N: np.ndarray, weight: float = 0.0) -> Guess:
+    """Both predictions of the same rows."""
+    return Guess(self.column.kind, q_N, base_N, weight, self.column.edges[self.s])
+
   def base(self) -> dict[str, np.ndarray]:
     """What labels alone say of stop and test rows: the best on the stop part.
 
@@ -314,15 +322,21 @@ class _Asked(NamedTuple):
     """
     column, y_N = self.column, self.y_N
     part, rows, s_N = self.known("probe")
-    table = score.label_only(column.kind, s_N, y_N[part][rows], self.C, column.outputs)
+    given = s_N, y_N[part][rows], self.C
+    tables = [score.label_only(column.kind, *given, column.outputs)]
+    if column.kind == "continuous" and self.C > 1:
+      tables += [*score.by_ranks(*given), np.zeros((self.C, 2))]
+    stop_N = self.known("stop")[2]
 
-    def of_table(name: str) -> np.ndarray:
+    def of_table(table: np.ndarray, name: str) -> np.ndarray:
       part, rows, _ = self.known(name)
       return self.there(table[y_N[part][rows]], name)
 
-    best = {name: of_table(name) for name in ("stop", "test")}
-    stop_N = self.known("stop")[2]
-    least = score.cross_entropy(Guess(column.kind, best["stop"], best["stop"]), stop_N)
+    def cost_of(form_N: np.ndarray) -> float:
+      return score.cross_entropy(self.guess(form_N, form_N), stop_N)
+
+    least, place = min((cost_of(of_table(t, "stop")), i) for i, t in enumerate(tables))
+    best = {name: of_table(tables[place], name) for name in ("stop", "test")}
     plain = dict(best)
     for critic in self.blind.values():
       logits = {"stop": critic.stop, "test": critic.test}
@@ -330,31 +344,33 @@ class _Asked(NamedTuple):
         name: self.form(of[self.s, self.variant, self.at], name)
         for name, of in logits.items()
       }
-      w, cost = score.mix(Guess(column.kind, said["stop"], plain["stop"]), stop_N)
+      pair = self.guess(said["stop"], plain["stop"])
       if column.kind == "continuous":  # a mixture of two normals is none
-        w, cost = (
-          0.0,
-          score.cross_entropy(Guess(column.kind, said["stop"], said["stop"]), stop_N),
-        )
+        w, cost = 0.0, score.cross_entropy(pair._replace(base_N=pair.q_N), stop_N)
+      else:
+        w, cost = score.mix(pair, stop_N)
       if cost < least:
-        least = cost
-        best = {name: (1 - w) * said[name] + w * plain[name] for name in said}
+        least, best = cost, said
+        if w > 0:
+          best = {name: (1 - w) * said[name] + w * plain[name] for name in said}
     return best
 
   def speak(self) -> tuple[str, Guess, np.ndarray]:
     """The critic with the lowest mixed cross-entropy on the stop part, on the test part."""
-    kind, base = self.column.kind, self.base()
+    base = self.base()
     stop_N, test_N = self.known("stop")[2], self.known("test")[2]
-    best: tuple[float, str, float] | None = None
+    best: tuple[float, str, Guess] | None = None
     for name, critic in self.found.items():
       q_N = self.form(critic.stop[self.s, self.variant, self.at], "stop")
-      weight, cost = score.mix(Guess(kind, q_N, base["stop"]), stop_N)
+      guess = self.guess(q_N, base["stop"])
+      weight, cost = score.mix(guess, stop_N)
       if best is None or cost < best[0]:
-        best = cost, name, weight
+        best = cost, name, guess._replace(weight=weight)
     assert best is not None
-    _, name, weight = best
+    _, name, guess = best
+    weight = guess.weight if score.gains(guess, stop_N) else 1.0
     q_N = self.form(self.found[name].test[self.s, self.variant, self.at], "test")
-    return name, Guess(kind, q_N, base["test"], weight), test_N
+    return name, self.guess(q_N, base["test"], weight), test_N
 
 
 def _r2(guess: Guess, column: Column, frame: Frame, s: int) -> Metric:
@@ -370,7 +386,7 @@ def by_labels(column: Column, frame: Frame, use_task: bool) -> list[dict[str, Me
     alone = _Asked(column, 0, {}, {}, frame, s, 0, 1)
     base_N, s_N = alone.base()["test"], alone.known("test")[2]
     q_N = alone._replace(C=frame.C).base()["test"] if use_task else base_N
-    guess = Guess(column.kind, q_N, base_N)
+    guess = alone.guess(q_N, base_N)
     metrics = score.metrics(guess, s_N, column.entropy)
     if column.kind == "continuous":
       metrics["r2"] = _r2(guess, column, frame, s)

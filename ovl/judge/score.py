@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 from scipy import stats as scipy_stats
 
 from ovl import stats
@@ -28,14 +29,19 @@ class Guess(NamedTuple):
   Attributes:
     kind: "discrete" or "continuous".
     q_N: probabilities `[N, K]`; or mean and log scale `[N, 2]` of a normal score.
-    base_N: the same form: what labels alone say.
+    base_N: the same form: what labels alone say; of a quantity also `[N, B]`
+      probabilities of B > 2 equal parts of its ranks.
     weight: of the base in the mixture.
+    edges: normal scores between the values that a quantity has. With them a value has the
+      probability of its interval (so tied values are no points of infinite density),
+      without them its density.
   """
 
   kind: Kind
   q_N: np.ndarray
   base_N: np.ndarray
   weight: float = 0.0
+  edges: np.ndarray | None = None
 
   def log_density(self, s_N: np.ndarray) -> np.ndarray:
     """log of the mixture at `s_N` (`[N]` or `[P, N]`), nats."""
@@ -51,11 +57,10 @@ class Guess(NamedTuple):
     """What the representation says, and what labels alone say."""
     return self.q_N, self.base_N
 
-  @staticmethod
-  def density(form_N: np.ndarray, values_K: np.ndarray) -> np.ndarray:
-    """`[N, K]` densities of a quantity's values under every row's normal."""
-    scale_N = np.exp(np.clip(form_N[:, 1], *LOG_SCALES))
-    return scipy_stats.norm.pdf(values_K[None], form_N[:, :1], scale_N[:, None])
+  def density(self, form_N: np.ndarray, values_K: np.ndarray) -> np.ndarray:
+    """`[N, K]` of a quantity's values under every row's prediction."""
+    every = [_density(self, form_N, np.full(len(form_N), v)) for v in values_K]
+    return np.stack(every, 1)
 
   @property
   def probabilities(self) -> np.ndarray:
@@ -66,8 +71,31 @@ class Guess(NamedTuple):
 def _density(guess: Guess, form_N: np.ndarray, s_N: np.ndarray) -> np.ndarray:
   if guess.kind == "discrete":
     return form_N[np.arange(len(form_N)), s_N]
-  mean_N, log_scale_N = form_N[:, 0], np.clip(form_N[:, 1], *LOG_SCALES)
-  return scipy_stats.norm.pdf(s_N, mean_N, np.exp(log_scale_N))
+  if guess.edges is None:
+    scale_N = np.exp(np.clip(form_N[:, 1], *LOG_SCALES))
+    return scipy_stats.norm.pdf(s_N, form_N[:, 0], scale_N)
+  place = np.searchsorted(guess.edges, s_N)
+  low, high = (
+    np.concatenate([[-np.inf], guess.edges, [np.inf]])[place + i] for i in (0, 1)
+  )
+  if form_N.shape[1] > 2:
+    return _below(form_N, high) - _below(form_N, low)
+  scale_N = np.exp(np.clip(form_N[:, 1], *LOG_SCALES))
+  low, high = (low - form_N[:, 0]) / scale_N, (high - form_N[:, 0]) / scale_N
+  # The tail of the nearer side, else small probabilities cancel.
+  flip = low > 0
+  low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+  return special.ndtr(high) - special.ndtr(low)
+
+
+def _below(form_NB: np.ndarray, edge_N: np.ndarray) -> np.ndarray:
+  """P(score < edge) where every B-th of the ranks has its own probability."""
+  B = form_NB.shape[1]
+  place = special.ndtr(edge_N) * B
+  whole = np.minimum(place.astype(int), B - 1)
+  below_NB = np.concatenate([np.zeros((len(form_NB), 1)), form_NB.cumsum(1)], 1)
+  rows = np.arange(len(form_NB))
+  return below_NB[rows, whole] + (place - whole) * form_NB[rows, whole]
 
 
 def softmax(logits_NK: np.ndarray) -> np.ndarray:
@@ -85,12 +113,23 @@ def label_only(kind: Kind, s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> 
   """
   if kind == "discrete":
     return stats.label_table(s_N, y_N, C, K, stats.smoothing(s_N, y_N, C, K)[0])
+  if C == 1:
+    return np.zeros((1, 2))  # ranks have one marginal
   table = np.empty((C, 2))
   for y in range(C):
     # Two pseudo-rows of the marginal keep a rare label value sane.
     mine = np.concatenate([s_N[y_N == y], [-1.0, 1.0]])
     table[y] = mine.mean(), np.log(max(mine.std(), 1e-3))
   return table
+
+
+def by_ranks(s_N: np.ndarray, y_N: np.ndarray, C: int) -> list[np.ndarray]:
+  """A quantity's law given the label, of any shape: `[C, B]` of B parts of the ranks."""
+  tables = []
+  for B in (4, 8, 16, 32):
+    code_N = np.minimum((special.ndtr(s_N) * B).astype(int), B - 1)
+    tables.append(label_only("discrete", code_N, y_N, C, B))
+  return tables
 
 
 def tilt(p_NK: np.ndarray, given_K: np.ndarray, there_K: np.ndarray) -> np.ndarray:
@@ -120,6 +159,16 @@ def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:
   cost = -np.log(mixed + 1e-38).mean(1)
   best = len(cost) - 1 - int(np.argmin(cost[::-1]))
   return float(WEIGHTS[best]), float(cost[best])
+
+
+def gains(guess: Guess, s_N: np.ndarray) -> bool:
+  """Whether the mixture beats its base by more than one standard error on these rows.
+
+  Else noise that looked well on few rows would be credited on others: chosen weights add a
+  spread that intervals over test rows do not hold.
+  """
+  ratio_N = guess.log_ratio(s_N)
+  return bool(ratio_N.mean() > ratio_N.std() / np.sqrt(len(ratio_N)))
 
 
 # ---- the numbers of a cell -----------------------------------------------------------
@@ -197,12 +246,25 @@ def r2(guess: Guess, values_N: np.ndarray, train_values_N: np.ndarray) -> Metric
     values_N: their attribute as given.
     train_values_N: the attribute of the probe part.
   """
-  mean_N = (1 - guess.weight) * guess.q_N[:, 0] + guess.weight * guess.base_N[:, 0]
+  mean_N = (1 - guess.weight) * guess.q_N[:, 0] + guess.weight * _mean(guess.base_N)
   predicted_N = np.quantile(train_values_N, scipy_stats.norm.cdf(mean_N))
   error_N = np.square(values_N - predicted_N)
   total_N = np.square(values_N - values_N.mean())
   ratio = error_N.mean() / total_N.mean()
   return float(1 - ratio), (ratio * total_N - error_N) / total_N.mean()
+
+
+def _mean(form_N: np.ndarray) -> np.ndarray:
+  B = form_N.shape[1]
+  if B == 2:
+    return form_N[:, 0]
+  return form_N @ scipy_stats.norm.ppf((np.arange(B) + 0.5) / B)
+
+
+def tie_edges(reference_N: np.ndarray) -> np.ndarray:
+  """Normal scores between the distinct values of the reference."""
+  _, count_K = np.unique(reference_N, return_counts=True)
+  return scipy_stats.norm.ppf(np.cumsum(count_K)[:-1] / len(reference_N))
 
 
 def normal_scores(values_N: np.ndarray, reference_N: np.ndarray) -> np.ndarray:
