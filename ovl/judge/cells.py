@@ -121,7 +121,7 @@ class Column(NamedTuple):
   entropy: float
   entropy_given: float
   state: str
-  edges: tuple[np.ndarray | None, ...]
+  edges: tuple[np.ndarray | None, ...] = ()
 
   @property
   def beyond(self) -> bool:
@@ -312,7 +312,8 @@ class _Asked(NamedTuple):
 
   def guess(self, q_N: np.ndarray, base_N: np.ndarray, weight: float = 0.0) -> Guess:
     """Both predictions of the same rows."""
-    return Guess(self.column.kind, q_N, base_N, weight, self.column.edges[self.s])
+    edges = self.column.edges[self.s] if self.column.edges else None
+    return Guess(self.column.kind, q_N, base_N, weight, edges)
 
   def base(self) -> dict[str, np.ndarray]:
     """What labels alone say of stop and test rows: the best on the stop part.
@@ -368,7 +369,8 @@ class _Asked(NamedTuple):
         best = cost, name, guess._replace(weight=weight)
     assert best is not None
     _, name, guess = best
-    weight = guess.weight if score.gains(guess, stop_N) else 1.0
+    # A marginal is known well; what labels say may be said better by chance.
+    weight = guess.weight if self.C == 1 or score.gains(guess, stop_N) else 1.0
     q_N = self.form(self.found[name].test[self.s, self.variant, self.at], "test")
     return name, self.guess(q_N, base["test"], weight), test_N
 
