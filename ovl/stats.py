@@ -194,24 +194,6 @@ def shared_variance(psi_SN: list[np.ndarray], unit_SN: list[np.ndarray]) -> floa
   return float(np.square(unit_sums(share, units)).sum())
 
 
-def excess(difference_S: np.ndarray, level: float) -> tuple[float, float, float]:
-  """Paired one-sided t test of mean > 0 and the two-sided interval.
-
-  Returns:
-    p, low, high; (nan, nan, nan) with fewer than two pairs; p = 1 where every pair is
-    equal.
-  """
-  S = len(difference_S)
-  if S < 2:
-    return np.nan, np.nan, np.nan
-  middle, error = difference_S.mean(), difference_S.std(ddof=1) / np.sqrt(S)
-  if error == 0.0:
-    return (1.0 if middle <= 0 else 0.0), middle, middle
-  half = stats.t.ppf((1 + level) / 2, S - 1) * error
-  p = float(stats.t.sf(middle / error, S - 1))
-  return p, middle - half, middle + half
-
-
 def floored(metric: Metric) -> Metric:
   """max(value, 0): what a negative estimate would be read as; flat where it is floored."""
   value, psi_N = metric

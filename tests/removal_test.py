@@ -88,9 +88,10 @@ def of(rows, subject, metric):
     (0.5, 0.5, True, "not reduced"),
     (0.5, 0.7, True, "increased"),
     (0.0, 0.0, False, "nothing to remove"),
-    # It leaked, it is not found any more, and what is read is not surely less.
-    (0.5, 0.48, False, "no evidence"),
-    (0.04, 0.0, False, "no evidence"),
+    # Not found any more, and nothing shows that it is little, or surely less.
+    (0.5, 0.48, False, "not found"),
+    # A test that fails to find is no removal.
+    (0.5, 0.2, False, "reduced"),
   ],
 )
 def test_verdict(frame, case, before, after, found, said):
@@ -134,6 +135,72 @@ def test_p_is_holms_over_the_cases(frame, case):
   assert of(one, "a", "share_beyond_task").p == 1.0
 
 
+def sure(case, share, width):
+  """A case whose share has a 95 % interval of this half-width, from its models."""
+  half = scipy_stats.t.ppf(0.975, S - 1) * SPREAD.std(ddof=1) / np.sqrt(S)
+  psi = np.zeros(len(case.best.beyond[0][1]))
+  beyond = [(share + d, psi) for d in SPREAD * width / half]
+  return case._replace(best=case.best._replace(beyond=beyond))
+
+
+@pytest.fixture
+def exact(monkeypatch):
+  """The leak test of these small cases would have found anything."""
+  monkeypatch.setattr(removal.cells, "detectable", lambda *_: 0.001)
+
+
+@pytest.mark.parametrize(
+  ("share", "width", "word"),
+  [(0.01, 0.01, "removed"), (0.01, 0.08, "reduced"), (0.2, 0.01, "reduced")],
+)
+def test_removed_is_what_is_shown_to_be_little(frame, case, exact, share, width, word):
+  plain = sure(case("no_penalty", 0.5), 0.5, 0.02)
+  point = sure(case("p", 0.0, leaks=False), share, width)
+  rows, _ = concluded(frame, plain, point)
+  assert of(rows, "p", "share_beyond_task").verdict == word
+
+
+def test_more_points_never_help_the_defence(frame, case, exact):
+  """Beside sixty others an interval is wider, and a miss is no more of an absence."""
+  plain = sure(case("no_penalty", 0.5), 0.5, 0.02)
+  near = sure(case("near", 0.0, leaks=False), 0.02, 0.025)
+  clear = sure(case("clear", 0.0, leaks=False), 0.0, 0.01)
+  found = sure(case("found", 0.48), 0.48, 0.01)
+  others = [sure(case(f"x{i}", 0.0, leaks=False), 0.0, 0.01) for i in range(60)]
+  for more, words in (
+    ([], ("removed", "removed", "not reduced")),
+    (others, ("reduced", "removed", "not reduced")),
+  ):
+    rows, _ = concluded(frame, plain, near, clear, found, *more)
+    said = [of(rows, n, "share_beyond_task").verdict for n in ("near", "clear", "found")]
+    assert tuple(said) == words
+
+
+def test_what_the_test_would_have_missed_is_not_removed(frame, case):
+  """Nothing is read, and much could have been overlooked: few rows."""
+  plain = sure(case("no_penalty", 0.5), 0.5, 0.02)
+  silent = case("p", 0.0, leaks=False)
+  rows, _ = concluded(frame, plain, silent)
+  missed = of(rows, "p", "detectable_share").value
+  assert (of(rows, "p", "share_beyond_task").verdict == "removed") == (missed < 0.05)
+  few = frame._replace(sizes=(2 * N - 20, N, 20))
+  assert removal._missed(silent, few, 1, 0.05) > 0.05
+
+
+def test_critic_that_reads_nothing_of_a_quantity_fools(frame, case):
+  """There is no H(S): its nats are set against those of a normal pair."""
+
+  def quantity(one):
+    column = one.best.column._replace(entropy=np.nan)
+    return one._replace(best=one.best._replace(column=column))
+
+  plain = quantity(case("no_penalty", 0.5 + SPREAD))
+  for nats, flag in ((0.0, "critic_fooled"), (0.3, "")):
+    point = quantity(case("p", 0.4 + SPREAD, read={"m": nats}))
+    assert removal._fooled(point, 0.001, 0.95)[1] == bool(flag)
+  assert not removal._fooled(plain, 0.001, 0.95)[1]
+
+
 # ---- differences ---------------------------------------------------------------------
 
 
@@ -148,19 +215,38 @@ def test_removed_share_and_cost_are_paired_by_seed(frame, case):
     case("p", after, accuracy=right[1]),
   )
   removed = np.maximum(before, 0) - np.maximum(after, 0)
-  for metric, difference in (
-    ("removed_share", removed),
-    ("task_cost", right[0] - right[1]),
+  cost = of(rows, "p", "task_cost")
+  for row, difference in (
+    (of(rows, "p", "removed_share"), removed),
+    (cost, right[0] - right[1]),
   ):
-    row = of(rows, "p", metric)
     error = difference.std(ddof=1) / np.sqrt(S)
     half = scipy_stats.t.ppf(0.975, S - 1) * error
     assert row.value == pytest.approx(difference.mean())
-    assert row.low == pytest.approx(difference.mean() - half)
-    assert row.high == pytest.approx(difference.mean() + half)
-    theirs = scipy_stats.ttest_1samp(difference, 0, alternative="greater")
-    assert row.p == pytest.approx(theirs.pvalue)
+    if row is not cost:  # these cases have shares without influence values
+      assert row.low == pytest.approx(difference.mean() - half)
+      assert row.high == pytest.approx(difference.mean() + half)
+      theirs = scipy_stats.ttest_1samp(difference, 0, alternative="greater")
+      assert row.p == pytest.approx(theirs.pvalue)
     assert (row.chance, row.num_seeds, row.level) == (0.0, S, 0.95)
+  # The same rows in all models: what their choice adds, by a naive loop over pairs.
+  said = [np.arange(N) < np.round(right[i, :, None] * N) for i in (0, 1)]
+  psi = said[0].astype(float) - said[1].astype(float)
+  rows_SN = frame.rows_SN[:, 2 * N :]
+  shared = 0.0
+  for a in range(S):
+    for b in range(S):
+      if a == b:
+        continue
+      _, at_a, at_b = np.intersect1d(rows_SN[a], rows_SN[b], return_indices=True)
+      away = (psi[a] - psi[a].mean())[at_a] * (psi[b] - psi[b].mean())[at_b]
+      shared += away.sum() / N**2 / (S * (S - 1))
+  G = len(np.unique(rows_SN))
+  shared = max(shared * G / (G - 1), 0)
+  spread = (right[0] - right[1]).var(ddof=1) / S
+  freedom = (spread + shared) ** 2 / (spread**2 / (S - 1) + shared**2 / (G - 1))
+  half = scipy_stats.t.ppf(0.975, freedom) * np.sqrt(spread + shared)
+  assert cost.high - cost.value == pytest.approx(half)
   narrow, _ = concluded(frame, case("no_penalty", before), case("p", after), level=0.6)
   one, other = of(rows, "p", "removed_share"), of(narrow, "p", "removed_share")
   assert other.high - other.low < 0.5 * (one.high - one.low)
@@ -200,7 +286,7 @@ def test_one_seed_has_no_interval_and_no_sure_reduction(frame, column, case):
   row = of(rows, "p", "removed_share")
   assert row.value == pytest.approx(0.5)
   assert np.isnan([row.low, row.high, row.p]).all()
-  assert of(rows, "p", "share_beyond_task").verdict == "no evidence"
+  assert of(rows, "p", "share_beyond_task").verdict == "not found"
   assert "nan" not in report.removal_table(rows)
 
 

@@ -90,16 +90,6 @@ def test_over_models_covers_when_models_share_examples():
   assert hits >= 0.95 * 300 - 2.4 * np.sqrt(300 * 0.95 * 0.05)
 
 
-def test_excess_equals_scipy_and_handles_ties():
-  x = np.array([0.1, 0.2, 0.05, 0.3])
-  p, low, high = stats.excess(x, 0.95)
-  assert p == pytest.approx(scipy_stats.ttest_1samp(x, 0, alternative="greater").pvalue)
-  interval = scipy_stats.ttest_1samp(x, 0).confidence_interval(0.95)
-  assert (low, high) == pytest.approx((interval.low, interval.high))
-  assert stats.excess(np.zeros(4), 0.95)[0] == 1.0
-  assert np.isnan(stats.excess(np.ones(1), 0.95)[0])
-
-
 def test_holm_by_hand():
   np.testing.assert_allclose(
     stats.holm(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.06, 0.06]

@@ -450,3 +450,15 @@ def p_values(
       guesses = [(cells[i].beyond_guess if beyond else cells[i].guess)[s] for i in places]
       p[places, s] = leak.p_values(guesses, rows, draws, seed + s)
   return p
+
+
+def detectable(
+  column: Column, lane: Lane, frame: Frame, num_cells: int, alpha: float
+) -> float:
+  """The smallest share beyond the task that the leak test finds with 80 % power."""
+  rows_learnt = int(column.mask_SN[:, frame.part("probe")].sum(1).min())
+  units = min(leak.units(rows) for rows in tested(column, frame, True))
+  nats = leak.detectable_nats(
+    units, max(len(column.labels), 2), lane.z_SND.shape[-1], rows_learnt, num_cells, alpha
+  )
+  return min(score.share((nats, np.empty(0)), column.entropy_given)[0], 1.0)

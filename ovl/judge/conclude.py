@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ovl import results, stats
-from ovl.judge import cells, certified, leak, rows, score, verdict
+from ovl.judge import cells, certified, leak, rows, verdict
 from ovl.judge.cells import Column, Frame, Material, Scored
 from ovl.stats import Metric
 from ovl.types import Critic, Lane, Row
@@ -145,7 +145,7 @@ def _verdicts(
     one = headline.get(("trained", lane.layer, c.name))
     detectable, grade = np.nan, ""
     if one is not None and mine is not None:
-      detectable = _detectable(c, lane, frame, num_cells, alpha)
+      detectable = cells.detectable(c, lane, frame, num_cells, alpha)
       head = rows.aggregate(one, level)
       grade = verdict.flag(head, detectable, mine.converged)
     row = material.row._replace(
@@ -168,15 +168,6 @@ def _reach(c: Column, frame: Frame, draws: int) -> float:
   return stats.combine(
     np.array([leak.reach(rows, draws) for rows in cells.tested(c, frame, True)])
   )
-
-
-def _detectable(c: Column, lane: Lane, frame: Frame, num_cells: int, alpha: float) -> float:
-  width = lane.z_SND.shape[-1]
-  rows_learnt = int(c.mask_SN[:, frame.part("probe")].sum(1).min())
-  units = min(leak.units(rows) for rows in cells.tested(c, frame, True))
-  K = max(len(c.labels), 2)
-  nats = leak.detectable_nats(units, K, width, rows_learnt, num_cells, alpha)
-  return min(score.share((nats, _NONE), c.entropy_given)[0], 1.0)
 
 
 def _task_accuracy(material: Material, level: float) -> list[Row]:

@@ -16,10 +16,11 @@ REMOVED = "removed"
 REDUCED = "reduced"
 LEFT = "not reduced"
 WORSE = "increased"
+NOT_FOUND = "not found"
 NOTHING = "nothing to remove"
 DIVERGED = "diverged"
 
-SMALL = 0.05  # a share of H(S|Y) that is no removal
+SMALL = 0.05  # a share of H(S|Y): as little is left where it was removed
 ZERO = 0.05  # share of H(S) below which a critic of training reads as good as nothing
 
 
@@ -107,6 +108,7 @@ def conclude(
   adjusted = verdict.adjusted(
     [p_S[case.alive_S] for case, p_S in zip(tested, p, strict=True)]
   )
+  points = max(len(tested) - 1, 1)
   majority = cells.by_labels(column, frame, use_task=False)
   out = _labels(base, column, frame, majority, seeds, level)
   loud: list[str] = []
@@ -115,7 +117,7 @@ def conclude(
     leak_p = (float(adjusted[i]), float(adjusted[0])) if column.beyond else (np.nan,) * 2
     p_S = p[i] if column.beyond else None
     mine, said = _case(
-      case, cases[0], on_front[i], frame, base, majority, seeds, level, leak_p, p_S
+      case, cases[0], on_front[i], frame, base, majority, seeds, level, leak_p, p_S, points
     )
     out += mine
     loud += said
@@ -161,6 +163,7 @@ def _both(many: list[rows.Series], seeds: list[int], level: float) -> list[Row]:
 def _case(
   case: Case, plain: Case, on_front: bool, frame: Frame, base: Row, majority: list,
   seeds: list[int], level: float, leaks: tuple[float, float], p_S: np.ndarray | None,
+  points: int,
 ) -> tuple[list[Row], list[str]]:  # fmt: skip
   lane, (leak_p, plain_p) = case.best.lane, leaks
   row = base._replace(
@@ -176,9 +179,14 @@ def _case(
   alone, beyond = rows.of_scored(base, case.best, frame, majority, p_S)
   series = [_of(one, case) for one in [*alone, *([] if beyond is None else [beyond])]]
   out = _both([*series, _accuracy(case, frame, row)], seeds, level)
-  removed_S = _removed(case, plain)
-  cost_S = plain.accuracies - case.accuracies
-  word = _verdict(case, plain, leak_p, plain_p, removed_S, level)
+  left = _Left(
+    p_S is not None and stats.combine(p_S[case.alive_S]) <= 1 - level,
+    plain_p <= 1 - level,
+    _surely_left(plain, frame, 1, level) < SMALL,
+    _surely_left(case, frame, points, level),
+    _removed(case, plain, frame, level),
+  )
+  word = _verdict(case, plain, left, leak_p, 1 - level)
   # Of a net that nobody asked to forget, a slow monitor fools no one.
   reading, fooled = ([], False) if case is plain else _fooled(case, leak_p, level)
   if beyond is None:  # its aggregate row is there even so: it carries the verdict
@@ -195,9 +203,14 @@ def _case(
     for r in out
   ]
   if case is not plain:
+    pairs = int((case.alive_S & plain.alive_S).sum())
     if beyond is not None:
-      out.append(_paired(row, "removed_share", "share of H(S|Y)", removed_S, level))
-    out.append(_paired(row, "task_cost", "share", cost_S, level))
+      unit = rows.UNITS["share_beyond_task"]
+      out.append(_difference(row, "removed_share", unit, left.removed, pairs))
+      missed = _missed(case, frame, points, 1 - level)
+      out.append(row._replace(metric="detectable_share", unit=unit, value=missed))
+    cost = _cost(case, plain, frame, level)
+    out.append(_difference(row, "task_cost", "share", cost, pairs))
   out.append(row._replace(metric="on_front", unit="", value=float(on_front), level=None))
   if not case.alive_S.all():
     gone = [s for s, alive in zip(seeds, case.alive_S, strict=True) if not alive]
@@ -251,51 +264,124 @@ def _accuracy(case: Case, frame: Frame, row: Row) -> rows.Series:
   )  # fmt: skip
 
 
-def _removed(case: Case, plain: Case) -> np.ndarray:
-  return np.maximum(plain.shares, 0) - np.maximum(case.shares, 0)
+class _Left(NamedTuple):
+  """What a case is judged by.
+
+  Attributes:
+    leaks: the leak test finds it, by its own p: beside many points nothing is lost sooner.
+    leaked: that of `no_penalty` does, by Holm over all.
+    little: what `no_penalty` holds is itself surely small.
+    high: the share that is surely not exceeded, over all points at once (Bonferroni): the
+      upper end of what is read, or what the test would have missed, if that is more.
+    removed: of `removed_share`: mean, p, low, high.
+  """
+
+  leaks: bool
+  leaked: bool
+  little: bool
+  high: float
+  removed: tuple[float, float, float, float]
+
+
+def _surely_left(case: Case, frame: Frame, points: int, level: float) -> float:
+  """No test that fails to find says how little there is; an upper end does."""
+  there = np.flatnonzero(case.alive_S).tolist()
+  if case.best.beyond is None or len(there) < 2:
+    return np.nan  # one model says nothing of the next
+  alpha = 1 - level
+  _, _, _, high = stats.over_models_and_examples(
+    [case.best.beyond[s] for s in there],
+    [_units(case.best.column, frame, s) for s in there],
+    1 - 2 * alpha / points,
+  )
+  return max(high, _missed(case, frame, points, alpha))
+
+
+def _missed(case: Case, frame: Frame, points: int, alpha: float) -> float:
+  return cells.detectable(case.best.column, case.best.lane, frame, points, alpha)
+
+
+def _units(column: Column, frame: Frame, s: int) -> np.ndarray:
+  return frame.units(s, column.mask_SN[s, frame.part("test")])
+
+
+def _removed(
+  case: Case, plain: Case, frame: Frame, level: float
+) -> tuple[float, float, float, float]:
+  """Share read without a penalty less share read now, floored at 0, paired by seed."""
+  before, after = plain.best.beyond, case.best.beyond
+  if before is None or after is None:
+    return (np.nan,) * 4
+  there = np.flatnonzero(case.alive_S & plain.alive_S).tolist()
+  return _paired(
+    [stats.floored(before[s]) for s in there],
+    [stats.floored(after[s]) for s in there],
+    [_units(case.best.column, frame, s) for s in there],
+    level,
+  )
+
+
+def _cost(
+  case: Case, plain: Case, frame: Frame, level: float
+) -> tuple[float, float, float, float]:
+  """Task accuracy without a penalty less that of the case, paired by seed."""
+  there = np.flatnonzero(case.alive_S & plain.alive_S).tolist()
+  return _paired(
+    [stats.mean(plain.correct_SN[s].astype(float)) for s in there],
+    [stats.mean(case.correct_SN[s].astype(float)) for s in there],
+    [frame.units(s, np.ones(case.correct_SN.shape[1], bool)) for s in there],
+    level,
+  )
 
 
 def _paired(
-  row: Row, metric: str, unit: str, difference_S: np.ndarray, level: float
+  a: list[stats.Metric], b: list[stats.Metric], units: list[np.ndarray], level: float
+) -> tuple[float, float, float, float]:
+  """`stats.paired`, of two models at least: one says nothing of the next."""
+  mean, p, low, high = stats.paired(a, b, units, level)
+  return (mean, p, low, high) if len(a) > 1 else (mean, np.nan, np.nan, np.nan)
+
+
+def _difference(
+  row: Row, metric: str, unit: str, found: tuple[float, float, float, float], pairs: int
 ) -> Row:
-  """The mean of differences paired by seed, with a t interval over seeds."""
-  there = difference_S[np.isfinite(difference_S)]
-  p, low, high = stats.excess(there, level)
-  value = float(there.mean()) if len(there) else np.nan
+  mean, p, low, high = found
   return row._replace(
-    metric=metric, unit=unit, value=value, low=low, high=high, p=p, chance=0.0,
-    num_seeds=len(there),
+    metric=metric, unit=unit, value=mean, low=low, high=high, p=p, chance=0.0,
+    num_seeds=pairs,
   )  # fmt: skip
 
 
-def _verdict(
-  case: Case, plain: Case, leak_p: float, plain_p: float, removed_S: np.ndarray,
-  level: float,
-) -> str:  # fmt: skip
-  """How much is left, in one word."""
+def _verdict(case: Case, plain: Case, left: _Left, leak_p: float, alpha: float) -> str:
+  """How much is left, in one word; what is claimed for the defence is shown."""
   if case.best.beyond is None:
     return verdict.ENTAILED
-  leaks = leak_p <= 1 - level
   if case is plain or case.control:
-    return verdict.LEAKS if leaks else verdict.NOTHING
-  _, low, high = stats.excess(removed_S[np.isfinite(removed_S)], level)
-  less, more = low > SMALL, high < -SMALL
-  if not leaks:
-    # What leaked before and is not found now, nor surely less, may still be there.
-    return REMOVED if less else verdict.NOTHING if plain_p <= 1 - level else NOTHING
-  return REDUCED if less else WORSE if more else LEFT
+    return verdict.LEAKS if leak_p <= alpha else verdict.NOTHING
+  _, _, low, high = left.removed
+  if left.high < SMALL and left.leaked:
+    return NOTHING if left.little else REMOVED
+  if low > SMALL:
+    return REDUCED
+  if high < -SMALL:
+    return WORSE
+  if left.leaks:
+    return LEFT
+  return NOT_FOUND if left.leaked else NOTHING
 
 
 def _fooled(case: Case, leak_p: float, level: float) -> tuple[list[str], bool]:
   """Whether a critic of training reads as good as nothing where a fresh one does."""
   share = float(np.nanmean(case.shares)) if case.best.beyond is not None else 0.0
   entropy = case.best.column.entropy
+  # Of a quantity, the nats of a normal pair with this squared correlation.
+  little = ZERO * entropy if np.isfinite(entropy) else -0.5 * np.log1p(-ZERO)
   if case.control or not (leak_p <= 1 - level and share > 2 * ZERO):
     return [], False
   said = []
   for name, (nats_S, floor) in case.read.items():
     nats = float(nats_S[case.alive_S].mean())
-    if nats < floor + ZERO * entropy:
+    if nats < floor + little:
       said.append(
         f"{case.subject} {case.setting}: its {name} at {case.best.lane.layer} reads "
         f"{max(nats, 0):.3f} nats after training, a fresh attacker {100 * share:.0f} % of "
