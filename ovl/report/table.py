@@ -18,7 +18,7 @@ OVERLEARNED = "overlearned"
 LEAKING = (OVERLEARNED, "passed through", "leaks")
 ENTAILED = "entailed by the task"
 NOTHING = "no evidence"
-UNJUDGED = ("too few examples", "constant attribute")
+UNJUDGED = ("cannot be tested", "too few examples", "constant attribute")
 
 LINES = 40
 Key = tuple[str, str, str, str]  # subject, attribute, layer, metric
