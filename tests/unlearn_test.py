@@ -158,6 +158,8 @@ def test_rows_keep_the_contract(finished):
     assert row.unit, row
     assert row.value is not None
     assert np.isfinite(row.value), row
+    if row.metric == "detectable_share":  # a property of the test: no interval
+      continue
     assert row.low <= row.value + 1e-6 <= row.high + 2e-6, row
     assert row.level == 0.95
     assert row.chance is not None, row
