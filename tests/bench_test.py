@@ -54,7 +54,7 @@ def test_page_says_it_all(finished):
 
 def test_a_finished_cell_is_not_measured_again(finished, monkeypatch):
   directory, rows, _ = finished
-  monkeypatch.setattr(bench.mi, "mutual_information", None)
+  monkeypatch.setattr(bench.mi.mi, "mutual_information", None)
   assert bench.run(CONFIG, directory, lambda share, said: None)[0] == rows
   assert results.read(directory)
 

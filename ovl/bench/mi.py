@@ -1,22 +1,21 @@
-"""Programs that measure the methods themselves: `ovl bench mi`."""
+"""Mutual-information methods where the truth is known: `ovl bench mi`."""
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats as scipy_stats
 
 from ovl import mi, results
+from ovl.bench.cells import Progress, named, remembered
 from ovl.load import load, nearest, tasks
 from ovl.types import BadInput, Dataset, Row
-
-Progress = Callable[[float, str], None]
 
 
 class Cell(NamedTuple):
@@ -32,8 +31,7 @@ class Cell(NamedTuple):
   @property
   def name(self) -> str:
     """Names its file."""
-    text = json.dumps(self, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return named(self)
 
   def dataset(self) -> Dataset:
     """The sample."""
@@ -68,7 +66,8 @@ def run(
   rows = []
   for number, cell in enumerate(cells):
     progress(number / len(cells), f"{cell.method} on {cell.task}, sample {cell.draw}")
-    rows += _measured(cell, settings, directory / "cells")
+    path = directory / "cells" / f"{cell.name}.jsonl"
+    rows += remembered(path, functools.partial(_measure, cell, settings))
   rows += _aggregates(rows, settings.get("level", 0.95))
   results.write(rows, directory)
   page = directory / "report.md"
@@ -104,15 +103,6 @@ def _fits(cell: Cell) -> bool:
   sample = cell._replace(size=200, draw=0).dataset()
   kind = next(iter(sample.attributes.values())).kind
   return cell.method == "auto" or cell.method in mi.reading(kind)
-
-
-def _measured(cell: Cell, settings: dict[str, Any], cache: pathlib.Path) -> list[Row]:
-  path = cache / f"{cell.name}.jsonl"
-  if not path.is_file():
-    lines = [json.dumps(results.to_dict(row)) + "\n" for row in _measure(cell, settings)]
-    results.write_text(path, "".join(lines))
-  # Read back, so that a resumed run gives the same bytes.
-  return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
 def _measure(cell: Cell, settings: dict[str, Any]) -> list[Row]:
