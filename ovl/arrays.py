@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import pathlib
-import re
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovl.columns import codes, encode
+from ovl import inputs
+from ovl.columns import codes, encode, question
+from ovl.inputs import layout
+from ovl.inputs.holders import framed
+from ovl.inputs.repeats import repeats
+from ovl.inputs.words import nearest
 from ovl.types import Attribute, BadInput, Kind
 
 SPLIT = ("train", "probe", "stop", "test")
-NAMED = ("taps", "untrained", "attributes")
-ROWS = {"task": "task", "groups": "groups", "split": "split", "id": "ids"}
+# What others call the parts of a split.
+CALLED = {
+  "val": "stop", "valid": "stop", "validation": "stop", "dev": "stop",
+  "training": "train", "fit": "probe", "eval": "test", "testing": "test", "holdout": "test",
+}  # fmt: skip
 CHUNK = 1 << 22  # numbers looked at in one go, so that a mapped file stays on disk
 LARGEST = np.finfo(np.float32).max
-# Cells of a table that are numbers; at most 18 digits, so that no two become one.
-WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
-SIGNED = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
-REAL = re.compile(
-  r"(?i)[+-]?((?!0[0-9]+$)(?![0-9]{19})[0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?"
-  r"|[+-]?(nan|inf|infinity)"
-)
-UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, csv.Error)
+MOST_CLASSES = 0.5  # of the rows: more name the rows, and are no attribute
+MOST_CALLS = 16  # of one module in a pass
 
 
 class Arrays(NamedTuple):
@@ -43,6 +40,8 @@ class Arrays(NamedTuple):
     groups: int32 codes `[N]` of what must stay on one side of a split, or None.
     split: `[N]` of "train" (seen by the network: not used), "probe", "stop", "test".
     seeds: one integer a model, or None where there is one model.
+    notes: sentences on how it was read.
+    doubts: sentences on what a person should look at, with the remedy.
   """
 
   taps: dict[str, np.ndarray]
@@ -53,6 +52,13 @@ class Arrays(NamedTuple):
   groups: np.ndarray | None = None
   split: np.ndarray | None = None
   seeds: tuple[int, ...] | None = None
+  notes: tuple[str, ...] = ()
+  doubts: tuple[str, ...] = ()
+
+  def said(self) -> list[str]:
+    """How everything is read, a sentence each, what to look at last."""
+    lines = [_described(name, one) for name, one in self.attributes.items()]
+    return [*lines, *self.notes, *(f"note: {doubt}" for doubt in self.doubts)]
 
 
 def arrays(
@@ -66,12 +72,18 @@ def arrays(
   ids: Any = None,
   seeds: Sequence[int] | np.ndarray | None = None,
   continuous: Iterable[str] = (),
+  discrete: Iterable[str] = (),
+  channels: str = "auto",
+  mask: Any = None,
+  lengths: Any = None,
+  pool: str | Iterable[str] = (),
 ) -> Arrays:
   """Checks arrays that came from anywhere and gives them their common shape.
 
   Args:
-    taps: name -> `[N, ...]`, or `[S, N, ...]` with `seeds`; anything NumPy can read.
-    attributes: name -> `[N]` in any coding, or an `Attribute`.
+    taps: name -> `[N, ...]`, or `[S, N, ...]` with `seeds`; any holder of numbers
+      (`ovl.inputs.numbers`).
+    attributes: name -> `[N]` in any coding, or an `Attribute`; or a table of columns.
     untrained: like `taps`, of the same shapes.
     task: `[N]` the label the network was trained for, in any discrete coding.
     groups: `[N]` writer, person: what must not be on both sides of a split.
@@ -79,30 +91,40 @@ def arrays(
     ids: `[N]` a distinct identity of each example; by default its row number.
     seeds: one integer a model; without it there is one model and no axis for it.
     continuous: attributes that are quantities although they look like classes.
+    discrete: attributes that are classes although they look like quantities.
+    channels: where maps have them: "first", "last", or "auto": as their shape tells.
+    mask: `[N, T]` of 0 and 1, or name -> such: which positions of `[N, T, D]` are real.
+    lengths: `[N]` how many are real, in place of a mask.
+    pool: of "mean", "last", "first" real position; each a tap of its own. With a mask
+      "mean" is the default.
 
   Returns:
-    The checked `Arrays`; activations are not copied.
+    The checked `Arrays`; activations are not copied, unless they are pooled.
 
   Raises:
     BadInput: one to four lines that name the argument and what it should be.
   """
-  untrained = {} if untrained is None else untrained
-  given = {"taps": taps, "attributes": attributes, "untrained": untrained}
-  for place, named in given.items():
-    if not hasattr(named, "keys"):
-      kind = type(named).__name__
-      raise BadInput(f"{place} is of type {kind}, expected a dict name -> array")
-    if not len(named) and place != "untrained":
+  named = {
+    "taps": taps,
+    "attributes": attributes,
+    "untrained": {} if untrained is None else untrained,
+  }
+  for place, value in named.items():
+    if place != "attributes" and framed(value):
+      raise BadInput(f"{place} is a table, expected a dict: {{'NAME': table}} for one tap")
+    named[place] = inputs.named(value, place)
+    if not named[place] and place != "untrained":
       raise BadInput(f"{place} is empty, expected a dict name -> array")
   numbers = _seeds(seeds)
-  taps_by_name = _taps(taps, "taps", numbers)
-  twins = _taps(untrained, "untrained", numbers)
+  taps_by_name = _taps(named["taps"], "taps", numbers)
+  twins = _taps(named["untrained"], "untrained", numbers)
   for name, z in twins.items():
     if name not in taps_by_name:
-      raise BadInput(f"untrained/{name} has no tap; {_nearest(name, taps_by_name)}")
+      raise BadInput(f"untrained/{name} has no tap; {nearest(name, taps_by_name)}")
     if z.shape != (trained := taps_by_name[name].shape):
       raise BadInput(f"untrained/{name} has shape {z.shape}, but its tap {trained}")
-  known = _attributes(attributes, set(continuous))
+  kinds = _kinds(named["attributes"], continuous, discrete)
+  known, doubts = _attributes(named["attributes"], kinds)
   num_rows = next(iter(taps_by_name.values())).shape[1]
   found = Arrays(
     taps_by_name,
@@ -117,22 +139,35 @@ def arrays(
   _same_rows(found)
   if found.groups is not None and found.split is not None:
     _groups_stay_together(found.groups, found.split)
-  for place, named in (("taps", taps_by_name), ("untrained", twins)):
-    for name, z in named.items():
+  taps_by_name, notes = layout.pooled(taps_by_name, mask, lengths, pool)
+  twins, _ = layout.pooled(twins, mask, lengths, pool) if notes else (twins, [])
+  taps_by_name, read_as, asked = layout.oriented(taps_by_name, channels)
+  twins, _, _ = layout.oriented(twins, channels)
+  for place, group in (("taps", taps_by_name), ("untrained", twins)):
+    for name, z in group.items():
       _finite(z, f"{place}/{name}")
-  return found
+  doubts += asked
+  if copies := str(repeats([z[0] for z in taps_by_name.values()], found.groups)):
+    doubts.append(copies)
+  return found._replace(
+    taps=taps_by_name,
+    untrained=twins,
+    notes=(*notes, *read_as),
+    doubts=tuple(doubts),
+  )
 
 
-def read(path: str | pathlib.Path, continuous: Iterable[str] = ()) -> Arrays:
+def read(path: str | pathlib.Path, continuous: Iterable[str] = (), **how: Any) -> Arrays:
   """Reads activations from an npz, or memory-maps those of a folder.
 
   Args:
     path: an npz with keys `taps/NAME`, `attributes/NAME` and, optionally,
-      `untrained/NAME`, `task`, `groups`, `split`, `id`, `seeds`; or a folder with
-      `taps/*.npy`, `attributes.csv` (a header; columns task, groups or group, split
-      and id are those) and, optionally, `untrained/*.npy`, `seeds.npy`. Nothing is
-      unpickled.
+      `untrained/NAME`, `mask/NAME`, `lengths`, `task`, `groups`, `split`, `id`, `seeds`;
+      or a folder with `taps/*.npy`, `attributes.csv` (.tsv, .parquet, .feather; a header;
+      columns task, groups or group, split and id are those) and, optionally,
+      `untrained/*.npy`, `mask/*.npy`, `lengths.npy`, `seeds.npy`. Nothing is unpickled.
     continuous: attributes that are quantities although they look like classes.
+    **how: `discrete`, `channels` and `pool` of `arrays`.
 
   Returns:
     The checked `Arrays`; taps in the order of the npz, or in that of the file names
@@ -141,25 +176,9 @@ def read(path: str | pathlib.Path, continuous: Iterable[str] = ()) -> Arrays:
   Raises:
     BadInput: an unreadable path, an unknown or missing part, or as `arrays`.
   """
-  path = pathlib.Path(path)
-  if not path.exists():
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    raise BadInput(f"{path} does not exist; {_nearest(path.name, _names(beside))}")
-  parts = _folder(path) if path.is_dir() else _npz(path)
-  return arrays(**parts, continuous=continuous)
-
-
-def array(path: str | pathlib.Path) -> np.ndarray:
-  """Memory-maps one .npy; nothing is unpickled.
-
-  Raises:
-    BadInput: it does not exist, or is no .npy of numbers or text.
-  """
-  path = pathlib.Path(path)
-  if not path.is_file():
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    raise BadInput(f"{path} does not exist; {_nearest(path.name, _names(beside))}")
-  return _array(path, str(path), mmap_mode="r")
+  parts, notes = inputs.parts(pathlib.Path(path))
+  found = arrays(**parts, continuous=continuous, **how)
+  return found._replace(notes=(*notes, *found.notes))
 
 
 def _taps(
@@ -170,15 +189,7 @@ def _taps(
 
 def _tap(values: Any, name: str, seeds: tuple[int, ...] | None) -> np.ndarray:
   """-> `[S, N, ...]` with at least one axis after N; shares memory with `values`."""
-  try:
-    z = np.asanyarray(values)
-  except (ValueError, TypeError, RuntimeError) as error:
-    raise BadInput(f"{name} is not an array: {error}") from error
-  if z.dtype.kind not in "biuf" and np.can_cast(z.dtype, np.float32):
-    z = z.astype(np.float32)  # bfloat16, which NumPy itself does not know
-  if z.dtype.kind not in "biuf" or np.ma.isMaskedArray(z):
-    kind = "masked entries" if np.ma.isMaskedArray(z) else f"type {z.dtype}"
-    raise BadInput(f"{name} has {kind}, expected numbers without holes")
+  z = inputs.numbers(values, name, stacked=seeds is not None)
   axes, letters = (1, "[N, ...]") if seeds is None else (2, "[S, N, ...]")
   if z.ndim < axes or not z.size:
     raise BadInput(f"{name} has shape {z.shape}, expected {letters}, nothing empty")
@@ -194,7 +205,9 @@ def _tap(values: Any, name: str, seeds: tuple[int, ...] | None) -> np.ndarray:
 def _seeds(seeds: Any) -> tuple[int, ...] | None:
   if seeds is None:
     return None
-  numbers = np.asarray(seeds)
+  numbers = inputs.plain(seeds, "seeds")
+  if numbers.dtype.kind == "O":
+    numbers = np.array(numbers.tolist())
   if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
     raise BadInput(f"seeds={seeds!r}, expected one integer a model, such as (0, 1, 2)")
   if len(set(numbers.tolist())) < len(numbers):
@@ -202,22 +215,62 @@ def _seeds(seeds: Any) -> tuple[int, ...] | None:
   return tuple(numbers.tolist())
 
 
-def _attributes(named: Mapping[str, Any], continuous: set[str]) -> dict[str, Attribute]:
-  for name in sorted(continuous - set(named)):
-    raise BadInput(f"continuous names {name!r}, no attribute; {_nearest(name, named)}")
-  found = {}
-  for name in named:
-    values = named[name]
-    kind: Kind | None = "continuous" if name in continuous else None
-    coded = isinstance(values, Attribute)
-    found[str(name)] = values if coded else encode(values, f"attributes/{name}", kind)
-  return found
+def _kinds(
+  named: Mapping[str, Any], continuous: Iterable[str], discrete: Iterable[str]
+) -> dict[str, Kind]:
+  """What a person said an attribute is."""
+  kinds: dict[str, Kind] = {}
+  said: dict[Kind, Iterable[str]] = {"continuous": continuous, "discrete": discrete}
+  for kind, names in said.items():
+    for name in [names] if isinstance(names, str) else names:
+      if name not in named:
+        raise BadInput(f"{kind} names {name!r}, no attribute; {nearest(name, named)}")
+      if kinds.setdefault(name, kind) != kind:
+        raise BadInput(f"{name} is said to be continuous and discrete; expected one")
+  return kinds
+
+
+def _attributes(
+  named: Mapping[str, Any], kinds: Mapping[str, Kind]
+) -> tuple[dict[str, Attribute], list[str]]:
+  """The attributes, and what is to be asked about them."""
+  found, doubts = {}, []
+  for name, values in named.items():
+    if isinstance(values, Attribute):
+      found[name] = values
+      continue
+    place = f"attributes/{name}"
+    one = found[name] = encode(values, place, kinds.get(name))
+    rows = int(one.known.sum())
+    if one.kind == "discrete" and len(one.labels) > max(20, MOST_CLASSES * rows):
+      raise BadInput(
+        f"{place} has {len(one.labels):,} classes in {rows:,} rows: it names the rows and "
+        "is no attribute\n  leave it out, or call it id or groups; a quantity is "
+        f"continuous={name}"
+      )
+    if name not in kinds and (asked := question(values, one, place)):
+      doubts.append(asked)
+  return found, doubts
+
+
+def _described(name: str, one: Attribute) -> str:
+  unknown = int((~one.known).sum())
+  rest = f", {unknown:,} unknown" if unknown else ""
+  if one.kind != "discrete":
+    return (
+      f"{name}: a quantity, {np.nanmin(one.values):g} to {np.nanmax(one.values):g}{rest}"
+    )
+  shown = ", ".join(one.labels[:4]) + (", ..." if len(one.labels) > 4 else "")
+  return f"{name}: {len(one.labels)} classes ({shown}){rest}"
 
 
 def _classes(values: Any, name: str) -> Attribute:
   column = encode(values, name)
-  if column.kind != "discrete":
-    raise BadInput(f"{name} is continuous, expected classes: integers, bools or text")
+  if column.kind != "discrete" and column.known.any():
+    whole = (column.values[column.known] % 1 == 0).all()
+    if not whole:
+      raise BadInput(f"{name} is continuous, expected classes: integers, bools or text")
+    column = encode(values, name, "discrete")
   if missing := int((~column.known).sum()):
     raise BadInput(f"{name} has {missing} missing values of {len(column.values)}")
   return column
@@ -227,7 +280,10 @@ def _words(split: Any) -> np.ndarray:
   column = _classes(split, "split")
   for word in column.labels:
     if word not in SPLIT:
-      raise BadInput(f"split has the unknown word {word!r}; {_nearest(word, SPLIT)}")
+      near = nearest(word, SPLIT)
+      if meant := CALLED.get(word.casefold()):
+        near = f"it is called {meant!r} here: {', '.join(SPLIT)}"
+      raise BadInput(f"split has the unknown word {word!r}; {near}")
   for word in SPLIT[1:]:
     if word not in column.labels:
       raise BadInput(f"split has no row {word!r}; expected probe, stop and test rows")
@@ -235,7 +291,7 @@ def _words(split: Any) -> np.ndarray:
 
 
 def _ids(ids: Any) -> np.ndarray:
-  ids_N = np.asarray(ids)
+  ids_N = inputs.plain(ids, "ids")
   ids_N = ids_N.astype(str) if ids_N.dtype.kind not in "iuU" else ids_N
   if ids_N.ndim != 1:
     raise BadInput(f"ids has shape {ids_N.shape}, expected [N]")
@@ -259,7 +315,23 @@ def _same_rows(found: Arrays) -> None:
       message = f"{name} has {size} rows, but {first} has {num_rows}"
       if found.seeds is None and all(size in z.shape[2:3] for z in found.taps.values()):
         message += "\n  where the first axis of the taps counts models, give seeds"
+      message += _calls(name, size, first, num_rows)
       raise BadInput(message)
+
+
+def _calls(name: str, size: int, first: str, num_rows: int) -> str:
+  """What to look for where one has a multiple of the other's rows."""
+  big, small = max(size, num_rows), min(size, num_rows)
+  times, rest = divmod(big, max(small, 1))
+  if rest or not 1 < times <= MOST_CALLS:
+    return ""
+  longer = name if size > num_rows else first
+  if not longer.startswith(("taps", "untrained")):
+    return f"\n  {times} times as many: a list of batches needs np.concatenate"
+  return (
+    f"\n  {longer} has {times} times as many: a module that a pass uses {times} times "
+    "calls its hook each time; give each call a name of its own"
+  )
 
 
 def _groups_stay_together(groups_N: np.ndarray, split_N: np.ndarray) -> None:
@@ -281,111 +353,3 @@ def _finite(z: np.ndarray, name: str) -> None:
   )
   if bad:
     raise BadInput(f"{name} has {bad} NaN or infinite values of {z.size} (as float32)")
-
-
-def _npz(path: pathlib.Path) -> dict[str, Any]:
-  if not zipfile.is_zipfile(path):
-    raise BadInput(f"{path} is not an npz; expected one, or a folder with taps/*.npy")
-  single = ROWS | {"seeds": "seeds"}
-  parts: dict[str, Any] = {place: {} for place in NAMED}
-  with _load(path.name, np.load, path, allow_pickle=False) as archive:
-    for key in archive.files:
-      value = _load(f"{path.name}: key {key!r}", archive.__getitem__, key)
-      place, _, name = key.partition("/")
-      if place in NAMED and name:
-        parts[place][name] = value
-      elif key in single:
-        parts[single[key]] = value
-      else:
-        valid = [f"{place}/{name or 'NAME'}" for place in NAMED] + list(single)
-        raise BadInput(f"{path.name}: unknown key {key!r}; {_nearest(key, valid)}")
-  for place in ("taps", "attributes"):
-    if not parts[place]:
-      raise BadInput(f"{path.name} has no key {place}/NAME; has {_list(archive.files)}")
-  return parts
-
-
-def _folder(path: pathlib.Path) -> dict[str, Any]:
-  for need in ("taps", "attributes.csv"):
-    if not (path / need).exists():
-      near = _nearest(need, _names(path.iterdir()))
-      raise BadInput(f"{path} has no {need}; {near}")
-  parts = _table(path / "attributes.csv")
-  for place in ("taps", "untrained"):
-    files = sorted((path / place).glob("*.npy"), key=lambda file: _natural(file.stem))
-    parts[place] = {file.stem: _array(file, place, mmap_mode="r") for file in files}
-  if not parts["taps"]:
-    raise BadInput(f"{path / 'taps'} has no .npy file; expected one a tap")
-  if (file := path / "seeds.npy").exists():
-    parts["seeds"] = _array(file, "seeds")
-  return parts
-
-
-def _array(file: pathlib.Path, place: str, **how: Any) -> np.ndarray:
-  return _load(f"{place}: {file.name}", np.load, file, allow_pickle=False, **how)
-
-
-def _table(path: pathlib.Path) -> dict[str, Any]:
-  def rows() -> list[list[str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-      return [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-
-  header, *body = _load(path.name, rows) or [[]]
-  if not body:
-    raise BadInput(f"{path.name} has no rows; expected a header and one row an example")
-  for number, row in enumerate(body, 2):
-    if len(row) != len(header):
-      raise BadInput(f"{path.name}: row {number} has {len(row)} cells, not {len(header)}")
-  parts: dict[str, Any] = {"attributes": {}}
-  for name, column in zip(header, zip(*body, strict=True), strict=True):
-    name = "groups" if name == "group" else name
-    into, short = (parts, ROWS[name]) if name in ROWS else (parts["attributes"], name)
-    if short in into:
-      raise BadInput(f"{path.name}: column {name!r} comes twice")
-    into[short] = _parse(column, identity=name in ("groups", "id"))
-  return parts
-
-
-def _parse(
-  column: Sequence[str], identity: bool = False
-) -> Sequence[int | float | str | None]:
-  """Numbers where every cell is one as it is commonly written; else the text itself.
-
-  Text that Python would take for a number stays text where two texts would become one:
-  underscores, leading zeros, more digits than a number holds. What tells units apart
-  (`identity`) is a number only where each has one spelling.
-  """
-  filled = [cell for cell in column if cell]
-  if all((WHOLE if identity else SIGNED).fullmatch(cell) for cell in filled):
-    return [int(cell) if cell else None for cell in column]
-  if not identity and all(REAL.fullmatch(cell) for cell in filled):
-    return [float(cell) if cell else None for cell in column]
-  return column
-
-
-def _load(what: str, load: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-  try:
-    return load(*args, **settings)
-  except UNREADABLE as error:
-    raise BadInput(
-      f"{what} cannot be read: {error}\n  expected numbers or text, never objects"
-    ) from error
-
-
-def _natural(name: str) -> list[str | int]:
-  return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)]
-
-
-def _names(paths: Iterable[pathlib.Path]) -> list[str]:
-  return sorted(path.name for path in paths)
-
-
-def _list(names: Iterable[str]) -> str:
-  names = list(names)
-  return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "nothing"
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-  names = list(names)
-  close = difflib.get_close_matches(name, names, 1, 0.5)
-  return f"did you mean {close[0]!r}?" if close else f"expected one of {_list(names)}"

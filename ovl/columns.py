@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import decimal
+import numbers
 from typing import Any
 
 import numpy as np
 
+from ovl import inputs
+from ovl.inputs.holders import missing
+from ovl.inputs.words import UNKNOWN
 from ovl.types import Attribute, BadInput, Kind
 
-MAX_WHOLE = 20  # whole-valued floats with more distinct values are a quantity
+MAX_WHOLE = 20  # more distinct whole numbers are a quantity, unless they are codes
+ROWS_A_CODE = 10  # on average, at least
 
 
 def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> Attribute:
   """Codes one column: classes in sorted order, or numbers.
 
-  Integers, bools and text are discrete. Floats are discrete where they are whole
-  numbers with at most 20 distinct values, as integers become when one is missing.
+  Text, bools and columns declared to be categorical are classes. Whole numbers are
+  classes where there are at most 20 distinct ones, or where they are codes as encoders
+  write them: 0..K-1 or 1..K without a gap, on average of 10 rows or more; else they are
+  a quantity, and so are all other numbers.
 
   Args:
-    values: `[N]` array or sequence; nan, None, "" and masked entries are missing.
+    values: `[N]` of any holder (`ovl.inputs.plain`); None, nan, masked entries and words
+      such as "" and "NA" (`ovl.inputs.words.UNKNOWN`) are missing.
     name: how messages call the column.
     kind: "discrete" or "continuous" where the rule above is not what is meant.
 
@@ -39,8 +48,7 @@ def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> At
     raise BadInput(f"{name} has {infinite} infinite values; expected finite or missing")
   classes, codes = np.unique(present, return_inverse=True)
   if kind is None:
-    few_whole = floats and classes.size <= MAX_WHOLE and (classes % 1 == 0).all()
-    kind = "discrete" if few_whole or not floats else "continuous"
+    kind = "discrete" if inputs.categorical(values) else _kind(classes, present.size)
   if kind == "continuous":
     if present.dtype.kind == "U":
       raise BadInput(f"{name} is text ({classes[0]!s}, ...) and cannot be continuous")
@@ -51,6 +59,39 @@ def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> At
   column[known] = codes
   labels = (str(c).removesuffix(".0") if floats else str(c) for c in classes)
   return Attribute(column, "discrete", tuple(labels))
+
+
+def question(values: Any, attribute: Attribute, name: str) -> str:
+  """A sentence where the rule of `encode` may not be what is meant; else "".
+
+  That is with more than 20 distinct whole numbers: an age or a postal code?
+  """
+  _, present = _split(values, name)
+  if present.dtype.kind not in "iuf" or inputs.categorical(values):
+    return ""
+  distinct = np.unique(present)
+  if len(distinct) <= MAX_WHOLE or (distinct % 1 != 0).any():
+    return ""
+  short = name.rpartition("/")[2]
+  read, other, how = "a quantity", "classes", f"discrete={short}"
+  if attribute.kind == "discrete":
+    read, other, how = "classes", "a quantity", f"continuous={short}"
+  return (
+    f"{name} has {len(distinct):,} distinct whole numbers in {len(present):,} rows and is "
+    f"read as {read}; {how} reads {other}"
+  )
+
+
+def _kind(classes: np.ndarray, rows: int) -> Kind:
+  """What distinct values, sorted, are taken for."""
+  if classes.dtype.kind in "bU" or ((K := len(classes)) <= MAX_WHOLE and _whole(classes)):
+    return "discrete"
+  gapless = _whole(classes) and classes[0] in (0, 1) and classes[-1] - classes[0] == K - 1
+  return "discrete" if gapless and rows >= ROWS_A_CODE * K else "continuous"
+
+
+def _whole(values: np.ndarray) -> bool:
+  return bool((values % 1 == 0).all())
 
 
 def codes(values: Any, name: str = "groups") -> np.ndarray:
@@ -80,34 +121,48 @@ def above_median(values: np.ndarray) -> Attribute:
 
 def _split(values: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
   """-> (`[N]` bool: where known, the known values with a numeric or text dtype)."""
-  # Without dtype=object a list of text and nan would turn nan into the word "nan".
-  raw = np.asarray(values) if hasattr(values, "__array__") else np.array(values, object)
+  raw = inputs.plain(values, name)
   if raw.ndim != 1:
-    raise BadInput(f"{name} has shape {raw.shape}, expected one value an example: [N]")
-  masked = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else False
-  if raw.dtype.kind == "S":
-    raw = np.char.decode(raw, "utf-8", "replace")
+    raise BadInput(
+      f"{name} has shape {raw.shape}, expected one value an example: [N]\n  of batches "
+      "np.concatenate them; of columns give each its name"
+    )
+  holes = np.ma.getmaskarray(raw)
   if raw.dtype.kind in "OT":
-    missing = masked | np.array([_is_missing(v) for v in raw], bool)
-    present = _typed(raw[~missing].tolist(), name)
+    holes = holes | np.array([_is_missing(v) for v in np.ma.getdata(raw)], bool)
+    present = _typed(np.ma.getdata(raw)[~holes].tolist(), name)
   elif raw.dtype.kind in "biufU":
+    data = np.ma.getdata(raw)
     # Only nan differs from itself.
-    missing = masked | (raw == "" if raw.dtype.kind == "U" else raw != raw)
-    present = raw[~missing]
+    text = data.dtype.kind == "U"
+    holes = holes | (_unknown_words(data) if text else data != data)
+    present = data[~holes]
   else:
     raise BadInput(f"{name} has type {raw.dtype}, expected numbers or text")
-  return ~missing, present
+  return ~holes, present
+
+
+def _unknown_words(text: np.ndarray) -> np.ndarray:
+  words, place = np.unique(text, return_inverse=True)
+  return np.array([_is_missing(word) for word in words.tolist()], bool)[place]
 
 
 def _is_missing(value: Any) -> bool:
-  nan = isinstance(value, float | np.floating) and np.isnan(value)
-  return value is None or bool(nan) or (isinstance(value, str) and not value)
+  if isinstance(value, str | bytes):
+    word = value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
+    return word.strip().casefold() in UNKNOWN
+  return missing(value)
 
 
 def _typed(present: list[Any], name: str) -> np.ndarray:
   """Gives Python values one dtype: all text, or all real numbers."""
-  for family in (str, (bool, int, float, np.bool_, np.integer, np.floating)):
+  for family in (str, bytes, (bool, int, float, np.bool_, np.integer, np.floating)):
     if all(isinstance(v, family) for v in present):
-      return np.array(present)
+      made = np.array(present)
+      if family is bytes:
+        return np.char.decode(made, "utf-8", "backslashreplace")
+      return made.astype(str) if made.dtype.kind == "O" else made  # beyond 64 bits
+  if all(isinstance(v, numbers.Real | decimal.Decimal) for v in present):
+    return np.array(present, float)  # of a database
   kinds = ", ".join(sorted({type(v).__name__ for v in present}))
   raise BadInput(f"{name} has values of type {kinds}, expected all numbers or all text")

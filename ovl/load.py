@@ -12,6 +12,8 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ovl.types import BadInput
 
 T = TypeVar("T")
@@ -153,4 +155,12 @@ def settings(kind: Callable[..., T], given: Mapping[str, Any], where: str) -> T:
   for key in given:
     if key not in known:
       raise BadInput(f"{where}.{key} is unknown: {nearest(key, known)}")
-  return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+  return kind(**{key: _python(value) for key, value in given.items()})
+
+
+def _python(value: Any) -> Any:
+  """A setting without NumPy: its scalars are no JSON, its arrays have no truth value."""
+  value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+  if isinstance(value, dict):
+    return {key: _python(one) for key, one in value.items()}
+  return tuple(_python(one) for one in value) if isinstance(value, list | tuple) else value

@@ -85,7 +85,7 @@ BAD = [
   ({"taps": {}}, "taps is empty"),
   ({"taps": {"fc": HOLED}}, "taps/fc has 2 NaN or infinite values of 24"),
   ({"taps": {"fc": GOOD.astype(float) * 1e300}}, "taps/fc has 24 NaN or infinite"),
-  ({"taps": {"fc": SEX}}, "taps/fc has type <U1"),
+  ({"taps": {"fc": SEX}}, "taps/fc has type str"),
   ({"taps": {"fc": np.ma.masked_greater(GOOD, 0)}}, "taps/fc has masked entries"),
   ({"taps": {"fc": [[1], [1, 2]]}}, "taps/fc is not an array"),
   ({"taps": {"fc": np.zeros((N, 0))}}, r"taps/fc has shape \(12, 0\)"),

@@ -1,7 +1,11 @@
+import decimal
+
+import ml_dtypes
 import numpy as np
 import pytest
 
-from ovl.columns import above_median, codes, encode
+from ovl.columns import above_median, codes, encode, question
+from ovl.inputs.words import UNKNOWN
 from ovl.types import BadInput
 
 NAN = float("nan")
@@ -32,11 +36,49 @@ def test_any_coding_becomes_codes(values, expected, labels):
   assert attribute.labels == labels
 
 
-def test_floats_are_classes_only_where_whole_and_few():
-  assert encode(np.arange(20.0)).kind == "discrete"
-  assert encode(np.arange(21.0)).kind == "continuous"
+def test_numbers_are_classes_where_whole_and_few_or_codes():
+  for whole in (np.arange(21), np.arange(21.0)):
+    assert encode(whole[:20]).kind == "discrete"
+    assert encode(whole).kind == "continuous"
+    assert encode(np.tile(whole, 10)).kind == "discrete"  # as encoders write codes
+    assert encode(np.tile(whole + 1, 10)).kind == "discrete"
+    assert encode(np.tile(whole, 9)).kind == "continuous"
+    assert encode(np.tile(whole + 18, 10)).kind == "continuous"  # an age
+    assert encode(np.tile(whole * 3, 10)).kind == "continuous"
   assert encode([0.5, 1.0]).kind == "continuous"
-  assert encode(np.arange(500)).kind == "discrete"
+  assert encode(np.arange(500), kind="discrete").kind == "discrete"
+  assert encode([str(i) for i in range(50)]).kind == "discrete"
+
+
+def test_what_the_rule_cannot_know_is_asked():
+  age = np.tile(np.arange(18, 78), 10)
+  said = question(age, encode(age, "attributes/age"), "attributes/age")
+  assert said == (
+    "attributes/age has 60 distinct whole numbers in 600 rows and is read as a quantity; "
+    "discrete=age reads classes"
+  )
+  codes_N = age - 18
+  assert "read as classes; continuous=who" in question(codes_N, encode(codes_N), "who")
+  for clear in (age % 20, age / 7, age.astype(str), age > 30):
+    assert question(clear, encode(clear), "x") == ""
+
+
+@pytest.mark.parametrize("word", sorted(UNKNOWN - {""}))
+def test_words_that_say_unknown(word):
+  for said in (word, word.upper(), f" {word} "):
+    assert encode(["m", said, "f"]).values.tolist() == [1, -1, 0]
+    assert encode(np.array(["m", said, "f"])).values.tolist() == [1, -1, 0]
+    assert encode([b"m", said.encode(), b"f"]).values.tolist() == [1, -1, 0]
+
+
+def test_values_of_other_types():
+  assert encode([b"f", b"m", None]).labels == ("f", "m")
+  assert len(encode([b"\xff", b"\xfe"]).labels) == 2
+  assert encode([decimal.Decimal("1.5"), None, 2]).values.tolist()[::2] == [1.5, 2.0]
+  assert len(encode([2**70, 2**70 + 1]).labels) == 2
+  assert encode([1, np.ma.masked, 2]).values.tolist() == [0, -1, 1]
+  assert encode(np.array([1, 2, 1], ml_dtypes.bfloat16)).labels == ("1", "2")
+  assert encode(np.array([1, 2, 1], ml_dtypes.int4)).labels == ("1", "2")
 
 
 def test_continuous_keeps_numbers_and_holes():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -35,8 +36,9 @@ class Audit(NamedTuple):
   meta: dict[str, Any]
 
   def table(self) -> str:
-    """A short table of verdicts."""
-    return report.table(self.rows)
+    """A short table of verdicts, and what to look at before believing them."""
+    doubts = [f"note: {doubt}" for doubt in self.meta.get("warnings", ())]
+    return "\n".join([report.table(self.rows), *doubts])
 
   def report(self, directory: str | os.PathLike[str]) -> pathlib.Path:
     """Writes `rows.jsonl`, `rows.csv`, `plots/` and `report.html`; returns its path."""
@@ -68,6 +70,11 @@ def audit(
   ids: Any = None,
   seeds: Sequence[int] | np.ndarray | None = None,
   continuous: Iterable[str] = (),
+  discrete: Iterable[str] = (),
+  channels: str = "auto",
+  mask: Any = None,
+  lengths: Any = None,
+  pool: str | Iterable[str] = (),
   seed: int = 0,
   progress: Progress = quiet,
   **settings: Any,
@@ -75,9 +82,11 @@ def audit(
   """Audits activations of any model, from any framework.
 
   Args:
-    taps: name -> `[N, ...]` (or `[S, N, ...]` with `seeds`), channel last, in depth
-      order, of rows the network was not trained on (or say so in `split`).
-    attributes: name -> `[N]` integers, text or floats; nan, None and "" are unknown.
+    taps: name -> `[N, ...]` (or `[S, N, ...]` with `seeds`), in depth order, of rows the
+      network was not trained on (or say so in `split`).
+    attributes: name -> `[N]` integers, text or floats, or a table of such columns; nan,
+      None, "" and "NA" are unknown. More than 20 distinct whole numbers are a quantity,
+      unless they are codes 0..K-1 of 10 rows or more each.
     task: `[N]` what the network was trained for; None: nothing is entailed.
     groups: `[N]` person, writer, ...: kept on one side of every split.
     untrained: the same taps of the same networks before training.
@@ -85,12 +94,18 @@ def audit(
     ids: `[N]` identities of the rows.
     seeds: one number a model where taps have a leading axis of models.
     continuous: attributes to take as quantities whatever their type.
+    discrete: attributes to take as classes whatever their type.
+    channels: where maps have them: "first", "last" or "auto": as their shape tells.
+    mask: `[N, T]` of 0 and 1, or name -> such: which positions of `[N, T, D]` are real.
+    lengths: `[N]` how many positions are real, in place of a mask.
+    pool: of "mean", "last", "first" real position, each a tap of its own.
     seed: of splits and critics.
     progress: called with the share done and a word.
     **settings: of `Settings`: critics, max_width, level, schedule.
 
   Returns:
-    An `Audit`: `.rows`, `.table()`, `.report(directory)`.
+    An `Audit`: `.rows`, `.table()`, `.report(directory)`. What was read in one of two
+    ways, and rows that are copies of others, are warned of.
 
   Raises:
     BadInput: in one to four lines what came, where, and what fits.
@@ -101,9 +116,12 @@ def audit(
   """
   given = arrays(
     taps, attributes, untrained=untrained, task=task, groups=groups, split=split,
-    ids=ids, seeds=seeds, continuous=continuous,
+    ids=ids, seeds=seeds, continuous=continuous, discrete=discrete, channels=channels,
+    mask=mask, lengths=lengths, pool=pool,
   )  # fmt: skip
-  made = make_settings(settings)
+  for doubt in given.doubts:
+    warnings.warn(doubt, stacklevel=2)
+  made, seed = make_settings(settings), int(seed)
   material = from_arrays(given, made, seed)
   return judged(material, made, seed, progress)
 
@@ -122,13 +140,16 @@ def run(
   config: Mapping[str, Any],
   directory: pathlib.Path,
   progress: Progress = quiet,
+  say: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Audit, pathlib.Path]:
   """`ovl audit`: one config, one folder; resumes what an earlier call left unfinished.
 
   Args:
-    config: of the experiment; with a "path" of activations, of it only "audit" and "seed".
+    config: of the experiment; with a "path" of activations, of it only "audit", "seed"
+      and "read", what `arrays.read` takes beside the path.
     directory: the workdir.
     progress: called along the way.
+    say: told how each attribute and tap of given activations is read, before the work.
 
   Returns:
     The audit and the report's path.
@@ -138,7 +159,9 @@ def run(
   """
   started = time.time()
   settings = make_settings(config.get("audit", {}))
-  given = read(config["path"]) if config.get("path") else None
+  given = read(config["path"], **config.get("read", {})) if config.get("path") else None
+  for sentence in given.said() if given is not None else ():
+    say(sentence)
   if moved := results.claim(directory, dict(config)):
     progress(0.0, moved)
   results.record(directory, "running", started)

@@ -87,6 +87,8 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
     "num_models": S,
     "unit": _unit(frame),
     "reduced": reduced,
+    "note": "; ".join(given.notes),
+    "warnings": list(given.doubts),
     "config": config,
   }
   return Material(lanes, frame, given.attributes, y_N, labels, seeds, None, row, meta)

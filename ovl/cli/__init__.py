@@ -17,10 +17,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import ovl
 from ovl import results
-from ovl.arrays import array
 from ovl.audit import run as run_audit
 from ovl.bench import run as run_bench
 from ovl.cli.experiment import complete, configs, keys, named
+from ovl.inputs import array
 from ovl.load import nearest
 from ovl.mi.table import table as mi_table
 from ovl.types import BadInput
@@ -146,12 +146,13 @@ def audit(values: flags.FlagValues, paths: list[str], label: str) -> int:
   config: ConfigDict = values.config
   directory = pathlib.Path(values.workdir or f"ovl-runs/audit-{label}")
   above = None if math.isnan(values.fail_above) else values.fail_above
-  if _finished(directory, _plain(config, path)):
+  plain = _plain(config, path) | _read_as(values, path)
+  if _finished(directory, plain):
     _say(f"{directory} is complete: nothing to do; report: {directory / 'report.html'}")
     found = ovl.Audit(results.read(directory), {})
   else:
     with _progress() as progress:
-      found, page = run_audit(_plain(config, path), directory, progress)
+      found, page = run_audit(plain, directory, progress, _note)
     _say(found.table())
     _say(f"report: {page}")
   failures = [] if above is None else found.failures(above)
@@ -174,6 +175,22 @@ def _plain(config: ConfigDict, path: str) -> dict[str, Any]:
   """The config as JSON holds it, with the path of given activations."""
   plain = config.to_dict()
   return plain | ({"path": os.path.abspath(path)} if path else {})
+
+
+def _read_as(values: flags.FlagValues, path: str) -> dict[str, Any]:
+  """What the command line says of given activations, as `arrays.read` takes it."""
+  given: dict[str, Any] = {"channels": values["channels"].value}
+  for name in ("continuous", "discrete", "pool"):
+    given[name] = [word for word in (values[name].value or "").split(",") if word]
+  given = {name: said for name, said in given.items() if said}
+  if given and not path:
+    raise BadInput(f"--{next(iter(given))} is for given activations: ovl audit PATH")
+  return {"read": given} if given else {}
+
+
+def _note(text: str) -> None:
+  """A line on stderr, so that stdout holds results alone."""
+  sys.stderr.write(f"{text}\n")
 
 
 def mi(values: flags.FlagValues, paths: list[str], label: str) -> int:
@@ -238,6 +255,10 @@ VERBS = {
         "fail_above", float("nan"),
         "exit 1 if any leaking cell's share beyond the task is surely above this",
       ),
+      ("continuous", "", "attributes of PATH that are quantities, by commas"),
+      ("discrete", "", "attributes of PATH that are classes, by commas"),
+      ("channels", "", "first or last: where maps of PATH have them"),
+      ("pool", "", "mean, last, first: of sequences [N, T, D], each a tap of its own"),
     ),
   ),
   "unlearn": Verb(

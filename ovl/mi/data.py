@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats as scipy_stats
 
-from ovl import columns
+from ovl import columns, inputs
 from ovl import split as splitting
 from ovl.types import Attribute, BadInput, Kind
 
@@ -52,14 +51,16 @@ def pair(x: Any, y: Any, groups: Any = None, kind: Kind | None = None) -> Pair:
       in place of an attribute, too few rows.
   """
   x_ND = _numbers(x, "x")
-  raw = np.asarray(y) if hasattr(y, "__array__") else np.array(y, dtype=object)
+  raw = inputs.plain(y, "y")
   if raw.ndim > 1 and int(np.prod(raw.shape[1:])) > 1:
-    attribute = Attribute(_numbers(y, "y"), "vector")
+    attribute = Attribute(_numbers(raw, "y"), "vector")
   else:
-    attribute = columns.encode(raw.reshape(len(raw)) if raw.ndim else raw, "y", kind)
+    one = y if raw.ndim == 1 else raw.reshape(len(raw)) if raw.ndim else raw
+    attribute = columns.encode(one, "y", kind)
   if len(x_ND) != len(attribute.values):
     raise BadInput(
-      f"x has {len(x_ND):,} rows and y has {len(attribute.values):,}; expected as many"
+      f"x has {len(x_ND):,} rows and y has {len(attribute.values):,}; expected as many\n"
+      "  a list of batches needs np.concatenate; rows are the first axis"
     )
   group_N = None if groups is None else columns.codes(groups, "groups")
   if group_N is not None and len(group_N) != len(x_ND):
@@ -89,10 +90,7 @@ def pair(x: Any, y: Any, groups: Any = None, kind: Kind | None = None) -> Pair:
 
 def _numbers(x: Any, name: str) -> np.ndarray:
   """`[N, D]` float64 of anything with numbers in it."""
-  raw = np.asarray(x)
-  # bfloat16 is a number too, though NumPy's own kinds do not know it.
-  if raw.dtype.kind not in "biuf" and not jnp.issubdtype(raw.dtype, jnp.floating):
-    raise BadInput(f"{name} has type {raw.dtype}, expected numbers")
+  raw = inputs.numbers(x, name)
   if raw.ndim == 0 or raw.size == 0:
     raise BadInput(f"{name} has shape {raw.shape}, expected [N, ...]")
   flat_ND = raw.reshape(len(raw), -1).astype(np.float64)
