@@ -188,9 +188,9 @@ def test_interrupt_says_how_to_go_on(ovl, monkeypatch):
 
 def test_every_experiment_has_a_working_smoke_branch_or_none():
   for name, path in cli.configs().items():
-    if name == "mi":
-      assert cli.parse("bench", ["mi", "--config=mi:smoke"])[0].config.draws == 2
-      assert "ovl bench mi --config=mi:smoke" in path.read_text()
+    if name in ("mi", "verdicts"):
+      assert cli.parse("bench", [name, f"--config={name}:smoke"])[0].config.draws == 2
+      assert f"ovl bench {name} --config={name}:smoke" in path.read_text()
       continue
     config, label, _ = cli.named([f"--config={name}"], "digits")
     verb = "unlearn" if "unlearn" in config else "audit"

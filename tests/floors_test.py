@@ -30,9 +30,10 @@ FLOORS = {
   **dict.fromkeys(
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
   ),
-  **dict.fromkeys(["taps", "grid", "judge", "step", "report"], 3),
-  **dict.fromkeys(["fit", "probes", "audit", "mi", "bench", "erase", "unlearn"], 4),
-  "cli": 5,
+  **dict.fromkeys(["taps", "grid", "judge", "step", "report", "concepts", "erasure"], 3),
+  **dict.fromkeys(["fit", "probes", "audit", "mi", "erase", "unlearn"], 4),
+  "bench": 5,  # measures programs through their doors
+  "cli": 6,
 }
 METHODS = {"datasets", "models", "critics", "mitigations", "erasers", "releases"}
 ENTRY = {"fit", "probes", "mi", "erase"}  # programs that other programs are made of

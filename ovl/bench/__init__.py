@@ -6,17 +6,16 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from ovl.bench import mi
+from ovl.bench import mi, verdicts
 from ovl.bench.cells import Progress
 from ovl.types import Row
 
-STUDIES = {"mi": mi.run}
+STUDIES = {"mi": mi.run, "verdicts": verdicts.run}
 
 
 def study(config: Mapping[str, Any]) -> str:
   """The study that an experiment is of."""
-  del config
-  return "mi"
+  return "verdicts" if "worlds" in config else "mi"
 
 
 def run(
@@ -25,7 +24,7 @@ def run(
   """One study, whole; what an earlier call finished is not run again.
 
   Args:
-    config: of the study, see `mi.run`.
+    config: of the study, see `mi.run` and `verdicts.run`.
     directory: the workdir.
     progress: called along the way.
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import ovl
 from ovl import results
 from ovl.audit import run as run_audit
+from ovl.bench import STUDIES, study
 from ovl.bench import run as run_bench
 from ovl.cli.experiment import complete, configs, keys, named
 from ovl.inputs import array
@@ -105,6 +106,8 @@ def parse(verb: str, words: list[str]) -> tuple[flags.FlagValues, list[str], str
   if one.config:
     # An audit of given arrays has an experiment of its own.
     default = "arrays" if paths and verb == "audit" else one.config
+    if verb == "bench" and paths and paths[0] in STUDIES:
+      default = paths[0]  # as has every study
     config, label, others = named(others, default)
     complete(config, others)
   known = [name for name, _, _ in one.flags] + ["debug"] + ["config"] * bool(one.config)
@@ -211,9 +214,12 @@ def mi(values: flags.FlagValues, paths: list[str], label: str) -> int:
 
 
 def bench(values: flags.FlagValues, paths: list[str], label: str) -> int:
-  """`ovl bench mi`."""
-  if paths != ["mi"]:
-    raise BadInput(f"ovl bench: {' '.join(paths) or 'nothing'} to measure; expected mi")
+  """`ovl bench mi`, `ovl bench verdicts`."""
+  if not paths or paths[0] not in STUDIES:
+    what, known = " ".join(paths) or "nothing", " or ".join(STUDIES)
+    raise BadInput(f"ovl bench: {what} to measure; expected {known}")
+  if (its := study(values.config)) != paths[0]:
+    raise BadInput(f"ovl bench {paths[0]}: {label} is an experiment of ovl bench {its}")
   directory = pathlib.Path(values.workdir or f"ovl-runs/bench-{label}")
   page = directory / "report.md"
   if _finished(directory, values.config.to_dict()):
@@ -279,8 +285,9 @@ VERBS = {
     ),
   ),
   "bench": Verb(
-    "accuracy, coverage and speed of the methods where the truth is known",
-    bench, "mi", (1, "mi"), (_WORKDIR,),
+    "where the truth is known: accuracy and coverage of mutual information (mi), false "
+    "verdicts and coverage of audits (verdicts)",
+    bench, "mi", (1, "mi|verdicts"), (_WORKDIR,),
   ),
 }  # fmt: skip
 
