@@ -1,0 +1,96 @@
+"""Boosted trees on the host: an attacker that is no network, in the form of a critic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
+
+from ovl.judge.cells import Column, Frame
+from ovl.types import Found, Lane
+
+ROWS = 2000  # of the probe part that trees learn from, at most
+SETTINGS: dict[str, Any] = {
+  "max_iter": 30, "learning_rate": 0.15, "max_leaf_nodes": 15, "max_bins": 63,
+  "early_stopping": False,
+}  # fmt: skip
+
+
+def read(lane: Lane, column: Column, frame: Frame, seed: int) -> Found:
+  """Boosted trees of every model, alone and with the task label.
+
+  Args:
+    lane: the tap.
+    column: the attribute.
+    frame: the rows; trees learn from at most `ROWS` of the probe part.
+    seed: of the rows that are drawn.
+
+  Returns:
+    What a critic's `Found` holds; trees always end by themselves.
+
+  References:
+    Friedman (2001), "Greedy function approximation: a gradient boosting machine"; Ke et
+    al. (2017), LightGBM, on whose histograms scikit-learn's are modelled.
+  """
+  outputs = []
+  for s in range(frame.models):
+    inputs = [lane.z_SND[s]]
+    if frame.C > 1:
+      task = np.eye(frame.C, dtype=np.float32)[frame.y_SN[s]]
+      inputs.append(np.concatenate([lane.z_SND[s], task], 1))
+    with threadpool_limits(1):  # small trees spend their time waiting for threads
+      outputs.append([_one(z, column, frame, s, seed) for z in inputs])
+  stop, test = (
+    np.stack([np.stack([one[part] for one in model]) for model in outputs])[:, :, None]
+    for part in (0, 1)
+  )
+  return Found(stop, test, np.ones(stop.shape[:3], bool))
+
+
+def note(column: Column, frame: Frame) -> str:
+  """What a reader must know where trees learn from fewer rows than critics do."""
+  known = int(column.mask_SN[:, frame.part("probe")].sum(1).max())
+  if known <= ROWS:
+    return ""
+  return f"Boosted trees learn from {ROWS} of the {known} rows of the probe part."
+
+
+def sample(s_N: np.ndarray, y_N: np.ndarray, seed: int) -> np.ndarray:
+  """At most `ROWS` rows, each task label and each value of the attribute in its share.
+
+  Every so-many-th row in the order of (y, s), rows of equal rank in random order.
+  """
+  N = len(s_N)
+  if N <= ROWS:
+    return np.arange(N)
+  order_N = np.lexsort((np.random.default_rng(seed).random(N), s_N, y_N))
+  place_N = ((np.arange(ROWS) + 0.5) * N / ROWS).astype(int)
+  return np.sort(order_N[place_N])
+
+
+def _one(
+  z_ND: np.ndarray, column: Column, frame: Frame, s: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  probe, stop, test = (frame.part(name) for name in ("probe", "stop", "test"))
+  known = column.mask_SN[s, probe]
+  z, labels, y = z_ND[probe][known], column.s_SN[s, probe][known], frame.y_SN[s, probe]
+  rows = sample(labels, y[known], seed)
+  given = z[rows], labels[rows]
+  settings = SETTINGS | {"random_state": seed}
+  if column.kind == "continuous":
+    model = HistGradientBoostingRegressor(**settings).fit(*given)
+    there = column.mask_SN[s, stop]
+    error = column.s_SN[s, stop][there] - model.predict(z_ND[stop][there])
+    scale = np.log(max(float(np.sqrt(np.square(error).mean())), 1e-3))
+    means = [model.predict(z_ND[part]) for part in (stop, test)]
+    at_stop, at_test = (np.stack([m, np.full_like(m, scale)], 1) for m in means)
+    return at_stop, at_test
+  model = HistGradientBoostingClassifier(**settings).fit(*given)
+  out = []
+  for part in (stop, test):
+    log_q = np.full((len(z_ND[part]), column.outputs), -30.0, np.float32)
+    log_q[:, model.classes_] = np.log(model.predict_proba(z_ND[part]) + 1e-12)
+    out.append(log_q)
+  return out[0], out[1]
