@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from ovl import report
-from ovl.judge import cells, removal
+from ovl import bounds, report, stats
+from ovl.judge import case as measures
+from ovl.judge import cells, removal, verdict
+from ovl.judge.case import Case, Left
 from ovl.judge.cells import Column, Frame, Scored
-from ovl.judge.removal import Case
 from ovl.judge.score import Guess
 from ovl.types import Lane, Row
 
@@ -62,8 +63,9 @@ def case(frame, column):
   return made
 
 
-def concluded(frame, *cases, level=0.95):
-  return removal.conclude(list(cases), frame, Row(kind="unlearn"), SEEDS, level, 0)
+def concluded(frame, *cases, controls=(), level=0.95):
+  study = removal.Study(frame, Row(kind="unlearn"), SEEDS, level, 0)
+  return removal.conclude(list(cases), list(controls), study)
 
 
 def of(rows, subject, metric):
@@ -129,7 +131,7 @@ def test_p_is_holms_over_the_cases(frame, case):
   for rows, cells_ in ((one, 2), (many, 10)):
     p = of(rows, "no_penalty", "share_beyond_task").p
     # All five seeds reach the smallest p there is: twice the median, times the cells.
-    draws = removal.stats.draws_needed(cells_, 0.05, S)
+    draws = stats.draws_needed(cells_, 0.05, S)
     assert p == pytest.approx(2 * cells_ / (1 + draws))
     assert p <= 0.05 / 4
   assert of(one, "a", "share_beyond_task").p == 1.0
@@ -146,7 +148,7 @@ def sure(case, share, width):
 @pytest.fixture
 def exact(monkeypatch):
   """The leak test of these small cases would have found anything."""
-  monkeypatch.setattr(removal.cells, "detectable", lambda *_: 0.001)
+  monkeypatch.setattr(cells, "detectable", lambda *_: 0.001)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_what_the_test_would_have_missed_is_not_removed(frame, case):
   missed = of(rows, "p", "detectable_share").value
   assert (of(rows, "p", "share_beyond_task").verdict == "removed") == (missed < 0.05)
   few = frame._replace(sizes=(2 * N - 20, N, 20))
-  assert removal._missed(silent, few, 1, 0.05) > 0.05
+  assert measures.missed(silent, few, 1, 0.05) > 0.05
 
 
 def test_critic_that_reads_nothing_of_a_quantity_fools(frame, case):
@@ -197,8 +199,203 @@ def test_critic_that_reads_nothing_of_a_quantity_fools(frame, case):
   plain = quantity(case("no_penalty", 0.5 + SPREAD))
   for nats, flag in ((0.0, "critic_fooled"), (0.3, "")):
     point = quantity(case("p", 0.4 + SPREAD, read={"m": nats}))
-    assert removal._fooled(point, 0.001, 0.95)[1] == bool(flag)
-  assert not removal._fooled(plain, 0.001, 0.95)[1]
+    assert bool(measures.fooled(point, 0.001, 0.95)) == bool(flag)
+  assert not measures.fooled(plain, 0.001, 0.95)
+
+
+@pytest.mark.parametrize(
+  ("share", "leaks", "word"),
+  [
+    (0.0, False, "nothing to remove"),
+    (0.01, True, "nothing to remove"),  # found, and shown to be little
+    (0.2, True, "increased"),
+  ],
+)
+def test_nothing_to_remove_is_shown(frame, case, exact, share, leaks, word):
+  """Also where no test finds it: the upper end says that it is little."""
+  for found in (True, False):
+    plain = sure(case("no_penalty", 0.01, leaks=found), 0.01, 0.01)
+    point = sure(case("p", 0.0, leaks=leaks), share, 0.01)
+    rows, _ = concluded(frame, plain, point)
+    assert of(rows, "p", "share_beyond_task").verdict == word
+    said = "leaks" if found else "no evidence"
+    assert of(rows, "no_penalty", "share_beyond_task").verdict == said
+
+
+def test_what_is_not_found_is_not_shown_to_be_little(frame, case, monkeypatch):
+  """The leak test would have missed a fifth of what there is."""
+  monkeypatch.setattr(cells, "detectable", lambda *_: 0.2)
+  plain = sure(case("no_penalty", 0.0, leaks=False), 0.0, 0.01)
+  rows, _ = concluded(frame, plain, case("p", 0.0, leaks=False))
+  for subject in ("no_penalty", "p"):
+    assert of(rows, subject, "share_beyond_task").verdict == "no evidence"
+
+
+@pytest.mark.parametrize("leaks", [True, False])
+@pytest.mark.parametrize("leaked", [True, False])
+@pytest.mark.parametrize("little", [True, False])
+@pytest.mark.parametrize("high", [0.01, 0.2, np.nan])
+def test_words_claim_what_is_shown(leaks, leaked, little, high):
+  """Every combination, without a sure difference."""
+  word = Left(leaks, leaked, little, high, (0.0, 0.5, -0.01, 0.01)).word
+  assert (word == "removed") == (high < 0.05 and leaked and not little)
+  if word == "nothing to remove":
+    assert little
+  if word == "no evidence":
+    assert not leaked
+    assert not leaks
+    assert not little
+  if word == "not found":
+    assert leaked
+    assert not leaks
+
+
+# ---- flags, and what is certain ------------------------------------------------------
+
+
+def test_every_point_has_the_flag_an_audit_would_give(frame, case):
+  plain = case("no_penalty", 0.5 + SPREAD)
+  points = [
+    case("wide", 0.5 + 20 * SPREAD),
+    case("top", 0.99 + 0.1 * SPREAD),
+    case("nothing", SPREAD, leaks=False),
+    case("untrained", 0.4 + SPREAD, control=True),
+  ]
+  slow = case("slow", 0.4 + SPREAD)
+  slow = slow._replace(best=slow.best._replace(converged=0.4))
+  rows, _ = concluded(frame, plain, *points, slow)
+  for subject, flag in (
+    ("no_penalty", "reliable"), ("wide", "unreliable"), ("top", "at_ceiling"),
+    ("nothing", "below_resolution"), ("untrained", "reliable"), ("slow", "unreliable"),
+  ):  # fmt: skip
+    row, missed = (
+      of(rows, subject, "share_beyond_task"),
+      of(rows, subject, "detectable_share"),
+    )
+    assert row.flag == flag
+    done = 0.4 if subject == "slow" else 1.0
+    assert verdict.flag(row, missed.value, done) == flag
+
+
+def test_certified_bounds_are_of_the_models_that_live(frame, case, column):
+  alive = np.array([1, 0, 1, 1, 0], bool)
+  point = case("p", 0.5 + SPREAD, alive=alive, setting='{"weight": 1.0}')
+  rows, _ = concluded(frame, case("no_penalty", 0.5 + SPREAD), point)
+  mine = [r for r in rows if (r.subject, r.metric) == ("p", "certified_low")]
+  assert {r.setting for r in mine} == {'{"weight": 1.0}'}
+  assert [r.seed for r in mine] == [7, 9, 10, None]
+  joint = []
+  for s in np.flatnonzero(alive):
+    log_q = np.log(point.best.guess[s].q_N)
+    s_N = column.s_SN[s, 2 * N :]
+    joint.append(bounds.lower(log_q, s_N, np.full(2, 0.5), 1 - 0.05 / 3, None).low)
+  assert mine[-1].num_seeds == 3
+  assert mine[-1].value == pytest.approx(np.mean(joint))
+  assert 0 < mine[-1].value < 0.5 * LN2
+  silent, _ = concluded(frame, case("no_penalty"), case("p", 0.0, leaks=False))
+  assert of(silent, "p", "certified_low").value == 0
+
+
+def test_unknown_values_of_the_attribute_cost_no_row_of_the_task(frame, column, case):
+  """Task accuracy is of all test rows, what is read of those whose value is known."""
+  mask = np.random.default_rng(2).random((S, 3 * N)) < 0.7
+  some = column._replace(mask_SN=mask)
+
+  def partly(one):
+    known = [m[2 * N :] for m in mask]
+    guess = [
+      g._replace(q_N=g.q_N[k], base_N=g.base_N[k])
+      for g, k in zip(one.best.guess, known, strict=True)
+    ]
+    beyond = [(v, psi[k]) for (v, psi), k in zip(one.best.beyond, known, strict=True)]
+    metrics = [
+      {name: (v, psi[k]) for name, (v, psi) in of_one.items()}
+      for of_one, k in zip(one.best.metrics, known, strict=True)
+    ]
+    best = one.best._replace(
+      column=some, guess=guess, beyond_guess=guess, beyond=beyond, metrics=metrics
+    )
+    return one._replace(best=best, by_attacker={"linear": best})
+
+  rows, _ = concluded(
+    frame, partly(case("no_penalty", 0.5 + SPREAD)), partly(case("p", 0.2 + SPREAD))
+  )
+  task = [r for r in rows if (r.subject, r.metric) == ("p", "task_accuracy")]
+  read = [r for r in rows if (r.subject, r.metric) == ("p", "share") and not r.setting]
+  assert {r.n_eval for r in task} == {N}
+  assert max(r.n_eval for r in read) < 0.8 * N
+
+
+# ---- controls ------------------------------------------------------------------------
+
+
+def control(case, share=0.0, leaks=False, eraser=""):
+  setting = f'{{"eraser": "{eraser}"}}' if eraser else ""
+  return case("permuted", share, leaks=leaks, setting=setting).best
+
+
+@pytest.mark.parametrize(("share", "flag"), [(0.0, "reliable"), (0.04, "unreliable")])
+def test_a_shuffled_attribute_that_is_read_makes_its_tap_unreliable(
+  frame, case, share, flag
+):
+  both = case("no_penalty", 0.5 + SPREAD), case("p", 0.2 + SPREAD)
+  rows, loud = concluded(frame, *both, controls=[control(case, share + 0.1 * SPREAD)])
+  for subject in ("no_penalty", "p"):
+    assert of(rows, subject, "share_beyond_task").flag == flag
+  head = of(rows, "permuted", "share_beyond_task")
+  assert verdict.above_zero(head) == bool(share)
+  assert head.p == 1.0
+  assert not loud
+  assert ("unreliable" in report.removal_table(rows)) == bool(share)
+
+
+def test_a_critic_that_is_fooled_is_worse_than_unreliable(frame, case):
+  tried = case("p", 0.5 + SPREAD, read={"irene": 0.0})
+  broken = control(case, 0.04 + 0.1 * SPREAD)
+  rows, _ = concluded(frame, case("no_penalty", 0.6 + SPREAD), tried, controls=[broken])
+  assert of(rows, "p", "share_beyond_task").flag == "critic_fooled"
+
+
+@pytest.mark.parametrize(
+  ("share", "found", "tells"),
+  [
+    (0.3, True, True),
+    (0.3, False, True),  # its interval is above 0
+    (0.0, True, True),  # the leak test finds it
+    (0.0, False, False),
+  ],
+)
+def test_an_eraser_that_writes_what_it_is_told_is_said_aloud(
+  frame, case, share, found, tells
+):
+  cases_ = case("no_penalty", 0.6 + SPREAD), case("told", 0.3 + SPREAD), case("deaf", 0.3)
+  one = control(case, share + SPREAD, found, "told")
+  rows, loud = concluded(frame, *cases_, controls=[control(case), one])
+  flags = {s: of(rows, s, "share_beyond_task").flag for s in ("no_penalty", "told", "deaf")}
+  assert flags == {
+    "no_penalty": "reliable", "told": "eraser_leaks" if tells else "reliable",
+    "deaf": "reliable",
+  }  # fmt: skip
+  assert len(loud) == tells
+  if tells:
+    assert loud[0].startswith("told at fc writes the attribute into rows")
+    assert f"reads {100 * share:.0f} %" in loud[0]
+  mine = [r for r in rows if r.subject == "permuted" and r.setting == '{"eraser": "told"}']
+  assert {"share", "share_beyond_task"} <= {r.metric for r in mine}
+  assert not {"on_front", "task_cost", "removed_share"} & {r.metric for r in mine}
+  assert not any(r.verdict or r.flag for r in mine)
+  (head,) = (r for r in mine if r.metric == "share_beyond_task" and r.seed is None)
+  p_S = [r.p for r in mine if r.metric == "share_beyond_task" and r.seed is not None]
+  assert head.p == pytest.approx(min(1, 2 * np.median(p_S)))
+  text = report.removal_table(rows)
+  assert ("eraser leaks" in text) == tells
+  assert "after told" in text
+  # It is in no family, and on no front.
+  without, _ = concluded(frame, *cases_)
+  for subject in ("no_penalty", "told", "deaf"):
+    for metric in ("share_beyond_task", "on_front", "detectable_share"):
+      a, b = of(rows, subject, metric), of(without, subject, metric)
+      assert (a.p, a.value, a.verdict) == (b.p, b.value, b.verdict)
 
 
 # ---- differences ---------------------------------------------------------------------
@@ -282,7 +479,8 @@ def test_one_seed_has_no_interval_and_no_sure_reduction(frame, column, case):
     **{name: getattr(column, name)[:1] for name in ("s_SN", "mask_SN", "values_SN")}
   )
   both = [first(case("no_penalty", 0.5)), first(case("p", 0.0, leaks=False))]
-  rows, _ = removal.conclude(both, one_frame, Row(kind="unlearn"), SEEDS[:1], 0.95, 0)
+  study = removal.Study(one_frame, Row(kind="unlearn"), SEEDS[:1], 0.95, 0)
+  rows, _ = removal.conclude(both, [], study)
   row = of(rows, "p", "removed_share")
   assert row.value == pytest.approx(0.5)
   assert np.isnan([row.low, row.high, row.p]).all()
@@ -398,7 +596,7 @@ def test_a_monitor_of_nobodys_attempt_fools_no_one(frame, case):
   twin = case("untrained", 0.4 + SPREAD, read=slow, control=True)
   rows, loud = concluded(frame, plain, twin)
   assert not loud
-  assert not any(r.flag for r in rows)
+  assert not any(r.flag == "critic_fooled" for r in rows)
 
 
 # ---- the front -----------------------------------------------------------------------
@@ -418,23 +616,23 @@ def test_the_front_is_what_nothing_beats(case):
     at(0.0, 0.99, control=True),  # a control is never on it and beats nobody
     at(0.0, 0.99, alive=False),
   ]
-  assert removal.front(some) == [True, True, False, False, True, False, False, False]
+  assert measures.front(some) == [True, True, False, False, True, False, False, False]
 
 
 def test_ties_are_all_on_the_front(case):
   one, twin = case("p", 0.2, accuracy=0.9), case("q", 0.2, accuracy=0.9)
-  assert removal.front([one, twin, case("r", 0.2, accuracy=0.8)]) == [True, True, False]
-  assert removal.front([one]) == [True]
+  assert measures.front([one, twin, case("r", 0.2, accuracy=0.8)]) == [True, True, False]
+  assert measures.front([one]) == [True]
 
 
 def test_the_front_does_not_depend_on_order(case):
   gen = np.random.default_rng(5)
   places = gen.uniform(0, 1, (12, 2))
   some = [case("p", x, accuracy=y) for x, y in places]
-  there = removal.front(some)
+  there = measures.front(some)
   assert 0 < sum(there) < 12
   order = gen.permutation(12)
-  assert removal.front([some[i] for i in order]) == [there[i] for i in order]
+  assert measures.front([some[i] for i in order]) == [there[i] for i in order]
   for i, (x, y) in enumerate([c.place for c in some]):
     beaten = any(a <= x and b >= y and (a, b) != (x, y) for a, b in (c.place for c in some))
     assert there[i] is not beaten
@@ -445,6 +643,10 @@ def test_the_front_does_not_depend_on_order(case):
 
 def test_labels_and_attackers_have_rows(frame, column, case):
   rows, _ = concluded(frame, case("no_penalty", 0.5 + SPREAD))
+  study = removal.Study(frame, Row(kind="unlearn"), SEEDS, 0.95, 0)
+  rows += removal.grounds(case("raw", 0.7).best, study)
+  assert of(rows, "raw", "share").value == pytest.approx(0.7)
+  assert of(rows, "raw", "certified_low").value > 0
   label = cells.by_labels(column, frame, use_task=True)
   value = np.mean([one["share"][0] for one in label])
   assert of(rows, "label", "share").value == pytest.approx(value)

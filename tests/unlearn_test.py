@@ -17,12 +17,15 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ovl import cli, fit, load, results
+from ovl.audit.api import _probe
+from ovl.audit.material import Settings as AuditSettings
 from ovl.columns import encode
 from ovl.judge import cells
-from ovl.types import Attribute, BadInput, Dataset
-from ovl.unlearn import Settings, run
-from ovl.unlearn.attack import cases
-from ovl.unlearn.points import Studio, _aims, _trained, points, subjects
+from ovl.types import Attribute, BadInput, Dataset, Eraser, Lane, Row
+from ovl.unlearn import Settings, run, trees
+from ovl.unlearn import attack as attacks
+from ovl.unlearn.attack import Attack, cases, permuted
+from ovl.unlearn.points import Studio, _aims, _erase_shuffled, _trained, points, subjects
 
 HERE = str(pathlib.Path(__file__))
 PARTS = {"train": 0.4, "probe": 0.3, "stop": 0.08, "test": 0.22}
@@ -197,6 +200,14 @@ def test_every_subject_has_every_metric(finished):
     if (s := json.loads(r.setting or "{}")).get("attacker") == "linear"
   }
   assert len(attacked) == len(SUBJECTS) * 3  # share, accuracy, information
+  flags = {row.flag for (s, _), row in aggregates(rows, "share_beyond_task").items()
+           if s not in CONTROLS}  # fmt: skip
+  assert flags <= {"reliable", "unreliable", "below_resolution", "critic_fooled"}
+  for metric in ("certified_low", "detectable_share"):
+    found = aggregates(rows, metric)
+    assert [key for key in found if key[0] not in CONTROLS] == SUBJECTS
+  assert aggregates(rows, "certified_low")["no_penalty", ""].low > 0
+  assert aggregates(rows, "certified_low")["raw", ""].low > 0
 
 
 def test_the_input_is_read_and_a_shuffled_attribute_is_not(finished):
@@ -261,13 +272,13 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(finished, tmp_path):
   until("training hsic")
   said = until("training irene")
   assert not any("training no_penalty" in s for s in said)
-  said = until("linear attacks")
+  said = until("attack by linear")
   assert not any("training hsic" in s for s in said)
   said = until("permutation tests")
   assert not any(s.startswith("training") for s in said)
   said = []
   run(whole_config(), cut, lambda share, what: said.append(what))
-  assert not any("training" in s or "attacks" in s for s in said)
+  assert not any("training" in s or s.startswith("attack") for s in said)
   assert (cut / "rows.csv").read_bytes() == rows
 
 
@@ -353,6 +364,14 @@ def make_studio(config, home=None):
   return Studio(ground, frame, made, nets, fit.quiet)
 
 
+def make_attack(studio):
+  """Who attacks in that study; nothing is remembered."""
+  made, data = studio.made, studio.ground.dataset
+  attribute = data.attributes[made.attribute]
+  column = cells.column(made.attribute, attribute, data.y, studio.frame)
+  return Attack(column, studio.frame, made, 3, None)
+
+
 def test_erasers_are_fitted_to_the_train_part(finished):
   home, *_ = finished
   studio = make_studio(whole_config(), home)
@@ -397,15 +416,13 @@ def test_the_best_attacker_is_as_good_as_scikit_learns_best(finished):
   home, *_ = finished
   one = config(attackers=("linear", "trees"))
   studio = make_studio(one, home)
-  frame, data = studio.frame, studio.ground.dataset
-  column = cells.column("shade", data.attributes["shade"], data.y, frame)
+  attack = make_attack(studio)
+  frame, column = attack.frame, attack.column
   found = list(points(studio))
   said = []
-  (plain, _) = cases(
-    found, "fc2", 0, column, frame, studio.made, 3, lambda s, t: said.append(t), None
-  )
+  (plain, _) = cases(found, "fc2", attack, lambda s, t: said.append(t))
   assert plain.by_attacker.keys() == {"linear", "trees"}
-  assert any(t.startswith("trees attack no_penalty") for t in said)
+  assert any(t.startswith("attack by trees: no_penalty") for t in said)
   ours = np.mean([m["accuracy"][0] for m in plain.best.metrics])
   probe, test = frame.part("probe"), frame.part("test")
   theirs = []
@@ -426,23 +443,156 @@ def test_the_best_attacker_is_as_good_as_scikit_learns_best(finished):
   assert ours == pytest.approx(best, abs=0.02)
 
 
-def test_trees_are_asked_where_the_front_is_only(tmp_path):
+def test_every_point_meets_the_same_attackers(tmp_path):
   penalties = {"hsic": dict(HSIC)}
   result, _ = run(
-    config(attackers=("linear", "trees"), penalties=penalties), tmp_path / "w"
+    config(
+      attackers=("linear", "trees"), penalties=penalties, erasers={"oracle_leace": {}}
+    ),
+    tmp_path / "w",
   )
-  asked = {
-    (r.subject, json.loads(r.setting).get("weight"))
-    for r in result.rows
-    if '"trees"' in r.setting
-  }
-  best = {
-    (subject, json.loads(setting or "{}").get("weight"))
-    for (subject, setting), r in aggregates(result.rows, "on_front").items()
-    if r.value == 1
-  }
-  assert best | {("no_penalty", None)} <= asked
-  assert "untrained" not in {subject for subject, _ in asked}
+  met = {}
+  for r in result.rows:
+    setting = json.loads(r.setting or "{}")
+    if attacker := setting.pop("attacker", None):
+      met.setdefault((r.subject, json.dumps(setting)), set()).add(attacker)
+  assert len(met) == 5
+  assert set(map(frozenset, met.values())) == {frozenset({"linear", "trees"})}
+  assert not result.meta["trees"]  # they learn from all rows
+  # An eraser that is told the attribute writes a shuffled one into dead units, too.
+  name = "oracle_leace"
+  told = [r for r in result.rows if r.setting == json.dumps({"eraser": name})]
+  assert {r.subject for r in told} == {"permuted"}
+  assert {"share", "share_beyond_task"} <= {r.metric for r in told}
+  head = aggregates(told, "share_beyond_task")["permuted", json.dumps({"eraser": name})]
+  own = aggregates(result.rows, "share_beyond_task")[name, ""]
+  assert (own.flag == "eraser_leaks") == (head.low > 0 or head.p <= 0.05)
+  assert own.flag == "eraser_leaks"
+  assert any(s.startswith("oracle_leace at fc2 writes") for s in result.meta["loud"])
+
+
+def test_an_oracle_that_is_told_a_shuffled_attribute(finished):
+  """One that returns what it is told, and one that ignores it."""
+  home, *_ = finished
+  studio = make_studio(whole_config(), home)
+  train_SN, frame = studio.ground.part["train"], studio.frame
+  width = np.zeros((3, train_SN.shape[1], 4), np.float32)
+  judged = np.zeros((3, sum(frame.sizes), 4), np.float32)
+  fitted = lambda rows, key: {"s": rows[1], "z": rows[0]}  # noqa: E731
+
+  def echo(arrays, z_ND, s_NM):
+    return s_NM.argmax(-1)
+
+  told_SN = _erase_shuffled(Eraser(fitted, echo, oracle=True), width, judged, studio)
+  attack = make_attack(studio)
+  shuffled = cells.permuted(attack.column, frame)
+  np.testing.assert_array_equal(told_SN, shuffled.s_SN)
+  assert (told_SN != attack.column.s_SN).mean() > 0.2
+
+  def learnt(arrays, z_ND, s_NM):
+    return arrays["s"].argmax(-1)
+
+  at_SN = _erase_shuffled(Eraser(fitted, learnt, oracle=True), width, judged, studio)
+  true_SN = studio.ground.dataset.attributes["shade"].values[train_SN]
+  y_SN = studio.ground.dataset.y[train_SN]
+  assert (at_SN != true_SN).mean() > 0.2
+  assert (at_SN[0] != at_SN[1]).any()  # every model has an order of its own
+  for s in range(3):
+    for y in range(2):
+      mine = y_SN[s] == y
+      np.testing.assert_array_equal(
+        np.bincount(at_SN[s, mine], minlength=3), np.bincount(true_SN[s, mine], minlength=3)
+      )
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_what_an_eraser_writes_is_read_and_nothing_else(finished, writes):
+  home, *_ = finished
+  studio = make_studio(whole_config(), home)
+  attack = make_attack(studio)
+  found = [p for p in points(studio) if p.subject in ("no_penalty", "leace")]
+  z_SND = found[0].z["fc2"]
+  if writes:
+    hot = np.eye(3, dtype=np.float32)[cells.permuted(attack.column, attack.frame).s_SN]
+    z_SND = np.concatenate([z_SND, hot], 2)[..., -z_SND.shape[-1] :]
+  found[1] = found[1]._replace(shuffled={"fc2": z_SND})
+  plain, told = permuted(found, "fc2", attack, fit.quiet)
+  assert (plain.lane.setting, told.lane.setting) == ("", json.dumps({"eraser": "leace"}))
+  assert max(abs(value) for value, _ in plain.beyond) < 0.03
+  for value, _ in told.beyond:
+    assert value > 0.9 if writes else abs(value) < 0.03
+
+
+def test_a_study_and_an_audit_read_the_same(finished):
+  """Of the same rows by the same critic, against the same reference."""
+  home, *_ = finished
+  studio = make_studio(whole_config(), home)
+  attack, plain = make_attack(studio), next(points(studio))
+  (case,) = cases([plain], "fc2", attack, fit.quiet)
+  lane, data = case.best.lane, studio.ground.dataset
+  material = cells.Material(
+    [lane._replace(subject="trained")], attack.frame, {}, data.y, data.labels,
+    studio.ground.seeds, None, Row(), {},
+  )  # fmt: skip
+  settings, critics = AuditSettings(critics=("linear",)), attack.critics
+  audited, shuffled = _probe(
+    material, [attack.column], critics, settings, attack.seed, fit.quiet, None
+  )
+  held = permuted([plain], "fc2", attack, fit.quiet)
+  for ours, theirs in ((case.best, audited), (held[0], shuffled)):
+    for s in range(3):
+      for a, b in ((ours.guess, theirs.guess), (ours.beyond_guess, theirs.beyond_guess)):
+        np.testing.assert_allclose(a[s].q_N, b[s].q_N, atol=1e-4)
+        np.testing.assert_allclose(a[s].base_N, b[s].base_N, atol=1e-4)
+        assert a[s].weight == b[s].weight
+
+
+def test_labels_are_asked_by_every_attacker_too(finished, monkeypatch):
+  """And each attacker alone is judged against the same reference as all together."""
+  home, *_ = finished
+  studio = make_studio(config(attackers=("linear", "trees")), home)
+  attack, seen = make_attack(studio), []
+  scored = cells.scored
+
+  def watched(lane, column, at, found, frame, blind=None):
+    seen.append((lane.subject, tuple(found), tuple(blind)))
+    return scored(lane, column, at, found, frame, blind)
+
+  monkeypatch.setattr(cells, "scored", watched)
+  cases(list(points(studio))[:1], "fc2", attack, fit.quiet)
+  both = ("linear", "trees")
+  assert seen == [("no_penalty", one, both) for one in (("linear",), ("trees",), both)]
+  seen.clear()
+  attacks.raw(studio.ground.dataset.x, attack, fit.quiet)
+  assert seen == [("raw", ("linear",), ("linear",))]
+
+
+def test_what_was_found_is_named_by_all_that_it_hangs_on(finished, monkeypatch):
+  home, *_ = finished
+  attack = make_attack(make_studio(whole_config(), home))
+  z = np.zeros((3, 4, 2))
+  one = Lane("club", "a/b", 0, z, '{"weight": 1.0}')
+  others = [
+    one._replace(setting='{"weight": 10.0}'), one._replace(setting='{"width": 1.0}'),
+    one._replace(subject="irene"), one._replace(layer="a-b"),
+  ]  # fmt: skip
+  given = {"rows": 2000}
+  names = [attack._stage("trees", [lane], given) for lane in (one, *others)]
+  names += [attack._stage("trees", [one, others[0]], given)]
+  names += [attack._stage("linear", [one], given)]
+  names += [attack._stage("trees", [one], {"rows": 1000})]
+  shuffled = attack._replace(column=cells.permuted(attack.column, attack.frame))
+  names += [shuffled._stage("trees", [one], given)]
+  assert len(set(names)) == len(names)
+  assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.") for name in names)
+  asked = []
+  monkeypatch.setattr(attacks.grid.cache, "load", lambda _, stage: asked.append(stage))
+  monkeypatch.setattr(attacks.grid.cache, "save", lambda *_: None)
+  monkeypatch.setattr(trees, "read", lambda *_: "found")
+  for cap in (2000, 100):
+    monkeypatch.setattr(trees, "ROWS", cap)
+    assert attack._trees([one], fit.quiet) == ["found"]
+  assert asked[0] != asked[1]
 
 
 def test_a_coin_leaves_nothing_to_remove(tmp_path):
@@ -453,6 +603,7 @@ def test_a_coin_leaves_nothing_to_remove(tmp_path):
   assert share["no_penalty", ""].p > 0.05
   assert share["no_penalty", ""].low <= 0
   for w in (0.0, 3.0):
+    # Enough rows to show that there is little.
     assert share["irene", weight(w)].verdict == "nothing to remove"
   assert not result.meta["loud"]
 
@@ -533,7 +684,7 @@ def test_a_subject_that_diverges_costs_the_others_nothing(tmp_path):
   verdicts = aggregates(result.rows, "share_beyond_task")
   for w in (1e30, 1e31):
     assert verdicts["irene", weight(w)].verdict == "diverged"
-  assert verdicts["no_penalty", ""].verdict in ("leaks", "nothing to remove")
+  assert verdicts["no_penalty", ""].verdict == "leaks"
 
 
 def test_nothing_is_compared_with_networks_that_all_diverged(tmp_path):

@@ -10,8 +10,9 @@ from ovl.types import Row
 
 
 def rows(
-  cell: Scored, frame: Frame, base: Row, seeds: list[int], level: float
-) -> list[Row]:
+  cell: Scored, frame: Frame, base: Row, seeds: list[int], level: float,
+  there: list[int] | None = None,
+) -> list[Row]:  # fmt: skip
   """`certified_low` of I(Z;S), nats, of every model and over models.
 
   The critic was chosen on the stop part, the marginal is the probe part's: both are
@@ -26,6 +27,7 @@ def rows(
     base: what the rows have in common.
     seeds: the number of each model.
     level: 1 - error.
+    there: the models that count; None: all.
   """
   test, probe = frame.part("test"), frame.part("probe")
   row = base._replace(
@@ -34,10 +36,11 @@ def rows(
     classes=len(cell.column.labels), metric="certified_low", unit="nats", bound="lower",
     level=level, chance=0.0,
   )  # fmt: skip
-  S, ceiling = frame.models, float(np.log(len(cell.column.labels)))
+  there = list(range(frame.models)) if there is None else there
+  S, ceiling = len(there), float(np.log(len(cell.column.labels)))
   joint = 1 - (1 - level) / S
   found, together = [], []
-  for s in range(S):
+  for s in there:
     known = cell.column.mask_SN[s, test]
     s_N = cell.column.s_SN[s, test][known]
     groups_N = None if frame.groups_SN is None else frame.groups_SN[s, test][known]

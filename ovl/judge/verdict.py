@@ -121,22 +121,26 @@ def _excess(cell: Cell, level: float) -> tuple[float, float, float, float]:
   return stats.paired(trained, untrained, cell.units, level)
 
 
-def flag(share: Row, detectable: float, done: float) -> str:
+def flag(share: Row, detectable: float, done: float, control: Row | None = None) -> str:
   """How far a share can be trusted.
 
   Args:
     share: the aggregate row of a share.
     detectable: the smallest share the test would have found.
     done: share of the critics that ended training before their limit.
+    control: the same of an attribute of which nothing can be known, where it was read.
 
   Returns:
     "at_ceiling": the interval reaches .99, there is no more to find. "unreliable": it is
-    wider than half the range, or most critics were still learning. "below_resolution":
-    it covers 0, or the share is too small to be told from 0. Else "reliable".
+    wider than half the range, most critics were still learning, or the control is read.
+    "below_resolution": it covers 0, or the share is too small to be told from 0. Else
+    "reliable".
   """
   value, low, high = share.value, share.low, share.high
   if value is None or low is None or high is None:
     return ""
+  if control is not None and above_zero(control):
+    return "unreliable"
   if high >= 0.99 and low > 0.5:
     return "at_ceiling"
   if not high - low <= 0.5 or done < 0.5:
@@ -144,3 +148,8 @@ def flag(share: Row, detectable: float, done: float) -> str:
   if low <= 0 or value < detectable:
     return "below_resolution"
   return "reliable"
+
+
+def above_zero(control: Row) -> bool:
+  """Whether more is read of a shuffled attribute than the error of its share explains."""
+  return control.low is not None and control.low > 0

@@ -16,13 +16,15 @@ from ovl.report.table import interval, number, short
 from ovl.results import to_dict
 from ovl.types import Row
 
+LOUD = ("critic_fooled", "eraser_leaks", "unreliable")  # flags that stand by the verdict
+
 
 class Spot(NamedTuple):
   """One subject at one setting and layer: its aggregate rows by metric.
 
   Attributes:
     subject: "no_penalty", "untrained", "label", or a penalty or eraser.
-    setting: what was swept.
+    setting: what was swept, or whose control it is.
     layer: the tap that was attacked.
     attribute: what should go.
     by_metric: metric -> aggregate row.
@@ -31,7 +33,7 @@ class Spot(NamedTuple):
   """
 
   subject: str
-  setting: dict[str, float]
+  setting: dict[str, float | str]
   layer: str
   attribute: str
   by_metric: dict[str, Row]
@@ -41,7 +43,8 @@ class Spot(NamedTuple):
   @property
   def weight(self) -> str:
     """For example "1"; empty where nothing was swept."""
-    return ", ".join(f"{value:g}" for value in self.setting.values())
+    values = self.setting.values()
+    return ", ".join(f"{v:g}" for v in values if not isinstance(v, str))
 
   @property
   def placed(self) -> bool:
@@ -59,6 +62,15 @@ class Spot(NamedTuple):
     """How much is left, in a word."""
     row = self.by_metric.get("share_beyond_task")
     return row.verdict if row else ""
+
+  @property
+  def said(self) -> str:
+    """The verdict, and what must not be overlooked beside it; of a control what it is."""
+    if "eraser" in self.setting:
+      return f"after {self.setting['eraser']}"
+    row = self.by_metric.get("share_beyond_task")
+    flag = row.flag.replace("_", " ") if row and row.flag in LOUD else ""
+    return ", ".join(word for word in (self.verdict, flag) if word)
 
 
 def read(rows: Iterable[Row]) -> list[Spot]:
@@ -127,8 +139,6 @@ def text(spots: list[Spot]) -> str:
     of = spot.by_metric.get
     cost = of("task_cost")
     mark = "*" if spot.on_front else ""
-    flag = of("share_beyond_task")
-    fooled = ", critic fooled" if flag and flag.flag == "critic_fooled" else ""
     table.add_row(
       Text(short(spot.subject, 20) + mark),
       spot.weight,
@@ -136,7 +146,7 @@ def text(spots: list[Spot]) -> str:
       number(cost.value, 3) if cost else "",
       interval(of("share")),
       interval(of("share_beyond_task")),
-      spot.verdict + fooled,
+      spot.said,
     )
   out = io.StringIO()
   console = Console(file=out, width=132, color_system=None, force_jupyter=False)

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ovl import fit, grid, probes, report, results
 from ovl.judge import cells, removal
 from ovl.load import settings as settings_of
 from ovl.types import BadInput, Row
-from ovl.unlearn.attack import cases, controls
-from ovl.unlearn.points import Studio, points, subjects
+from ovl.unlearn import trees
+from ovl.unlearn.attack import Attack, cases, permuted, raw
+from ovl.unlearn.points import Point, Studio, points, subjects
 from ovl.unlearn.settings import TREES, Settings, known
 
 Progress = Callable[[float, str], None]
@@ -86,28 +89,9 @@ def run(
     run=results.run_id(config), kind="unlearn", dataset=ground.dataset.name,
     task=" / ".join(ground.dataset.labels), model=config["model"]["name"],
   )  # fmt: skip
-  rows: list[Row] = []
-  loud: list[str] = []
-  seed = ground.seeds[0]
-  for number, tap in enumerate(made.taps):
-
-    def said(share: float, text: str, number: int = number) -> None:
-      progress(0.5 + 0.45 * (number + share) / len(made.taps), text)
-
-    attacked = cases(
-      found, tap, number, column, frame, made, seed, said, cache / "attackers"
-    )
-    progress(0.95, "permutation tests")
-    mine, warned = removal.conclude(attacked, frame, base, ground.seeds, made.level, seed)
-    if number:  # what labels alone say is the same at every tap
-      mine = [row for row in mine if row.layer]
-    rows, loud = rows + mine, loud + [w for w in warned if w not in loud]
-  held = controls(
-    found, ground.dataset.x, {tap: i for i, tap in enumerate(made.taps)}, column, frame,
-    made, seed, lambda share, said: progress(0.96, f"controls: {said}"),
-    cache / "attackers",
-  )  # fmt: skip
-  rows += removal.controls(held, frame, base, ground.seeds, made.level)
+  attack = Attack(column, frame, made, ground.seeds[0], cache / "attackers")
+  study = removal.Study(frame, base, ground.seeds, made.level, ground.seeds[0])
+  rows, loud = _judged(found, ground.dataset.x, attack, study, progress)
   meta = {
     "title": f"{ground.dataset.name}: what it takes to forget {made.attribute}",
     "note": ground.dataset.note,
@@ -118,6 +102,7 @@ def run(
     "devices": results.devices(),
     "git": results.commit(),
     "entropy": column.entropy,
+    "trees": trees.note(column, frame) if TREES in made.attackers else "",
     "num_models": frame.models,
     "split": {"train": int(ground.part["train"].shape[1])}
     | dict(zip(("probe", "stop", "test"), frame.sizes, strict=True)),
@@ -127,3 +112,25 @@ def run(
   results.record(directory, "complete", started, loud=loud)
   progress(1.0, "judged")
   return result, page
+
+
+def _judged(
+  found: list[Point], x_N: np.ndarray, attack: Attack, study: removal.Study,
+  progress: Progress,
+) -> tuple[list[Row], list[str]]:  # fmt: skip
+  """Attacks every point at every tap, then concludes."""
+  made = attack.made
+  rows = removal.grounds(raw(x_N, attack, _within(progress, 0.5, 0.55)), study)
+  loud: list[str] = []
+  for number, tap in enumerate(made.taps):
+    edges = 0.55 + 0.45 * (number + np.array([0, 0.9, 0.98])) / len(made.taps)
+    attacked = cases(found, tap, attack, _within(progress, *edges[:2]))
+    held = permuted(found, tap, attack, _within(progress, *edges[1:]))
+    progress(float(edges[2]), "permutation tests")
+    mine, warned = removal.conclude(attacked, held, study)
+    rows, loud = rows + mine, loud + [w for w in warned if w not in loud]
+  return rows, loud
+
+
+def _within(progress: Progress, low: float, high: float) -> Progress:
+  return lambda share, said: progress(float(low + share * (high - low)), said)

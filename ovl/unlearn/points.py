@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +16,7 @@ import optax
 
 from ovl import fit, mesh, pooling, rng, step, taps
 from ovl.chain import run
+from ovl.judge import cells
 from ovl.judge.cells import Frame
 from ovl.load import load, nearest
 from ovl.types import Attribute, BadInput, Eraser
@@ -36,6 +39,8 @@ class Point(NamedTuple):
     alive_S: False where training went to infinity.
     read: (term, tap) -> `[S]` nats that critics of training read at its end, and what
       they read of independent data at most.
+    shuffled: of an eraser that is told the attribute: its tap as it edits it when told
+      one shuffled within task classes.
   """
 
   subject: str
@@ -44,6 +49,7 @@ class Point(NamedTuple):
   correct_SN: np.ndarray
   alive_S: np.ndarray
   read: dict[tuple[str, str], tuple[np.ndarray, float]]
+  shuffled: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Studio(NamedTuple):
@@ -239,8 +245,15 @@ def _erased(studio: Studio, nets: fit.Nets, tap: str) -> Iterator[Point]:
     z_SND = _erase(eraser, fitted_SND, judged_SND, attribute, ground, frame)
     correct_SN = _after(studio, nets, tap, z_SND[:, frame.part("test")])
     alive_S = np.ones(frame.models, bool) if nets.alive is None else nets.alive
-    narrow = [pooling.reduce(tap, jnp.asarray(z_ND), made.max_width) for z_ND in z_SND]
-    yield Point(name, "", {tap: np.stack(narrow)}, correct_SN, alive_S, {})
+    at_tap = partial(_narrow, tap, made.max_width)
+    shuffled = {}
+    if eraser.oracle:
+      shuffled[tap] = at_tap(_erase_shuffled(eraser, fitted_SND, judged_SND, studio))
+    yield Point(name, "", {tap: at_tap(z_SND)}, correct_SN, alive_S, {}, shuffled)
+
+
+def _narrow(tap: str, width: int, z_SND: np.ndarray) -> np.ndarray:
+  return np.stack([pooling.reduce(tap, jnp.asarray(z_ND), width) for z_ND in z_SND])
 
 
 def _width(studio: Studio, nets: fit.Nets, tap: str) -> int:
@@ -281,6 +294,32 @@ def _erase(
   if eraser.oracle:
     return np.asarray(jax.vmap(eraser.apply)(arrays, judged_SND, columns(frame.rows_SN)[0]))
   return np.asarray(jax.vmap(eraser.apply)(arrays, judged_SND))
+
+
+def _erase_shuffled(
+  eraser: Eraser, fitted_SND: np.ndarray, judged_SND: np.ndarray, studio: Studio
+) -> np.ndarray:
+  """The same by an attribute that is shuffled within task classes, in both parts.
+
+  The rows know nothing of it, so what is read of it afterwards the edit wrote into them.
+  """
+  data, made, frame = studio.ground.dataset, studio.made, studio.frame
+  attribute, train_SN = known(made.attribute, data.attributes), studio.ground.part["train"]
+  none_SN, C = train_SN[:, :0], len(data.labels)
+  part = {"probe": train_SN, "stop": none_SN, "test": none_SN}
+  values_SN = np.concatenate(
+    [
+      cells.permuted(cells.column(made.attribute, attribute, data.y, rows), rows).values_SN
+      for rows in (cells.frame(part, data.y, C, data.groups), frame)
+    ],
+    1,
+  )
+  # Each model has an order of its own: as if all had rows of their own.
+  rows_SN, T = np.arange(values_SN.size).reshape(values_SN.shape), train_SN.shape[1]
+  apart = Attribute(values_SN.ravel(), attribute.kind, attribute.labels)
+  ground = studio.ground._replace(part={"train": rows_SN[:, :T]})
+  mine = frame._replace(rows_SN=rows_SN[:, T:])
+  return _erase(eraser, fitted_SND, judged_SND, apart, ground, mine)
 
 
 def _after(studio: Studio, nets: fit.Nets, tap: str, z_SND: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ovl.load import defaults, load, names, nearest
 from ovl.types import Attribute, BadInput
 
 TREES = "trees"
-RESERVED = ("no_penalty", "untrained", "label", "majority")
+RESERVED = ("no_penalty", "untrained", "label", "majority", "raw", "permuted")
 _TERM = {f.name for f in fields(step.Term)} - {
   "name", "critic", "kind", "outputs", "penalty", "attribute",
 }  # fmt: skip
@@ -35,8 +35,8 @@ class Settings:
     weights: swept by every penalty that has none of its own.
     erasers: name -> settings; fitted to the train part, applied to every tap in turn.
     monitors: critics that read the taps in every training.
-    attackers: fresh critics, and "trees": scikit-learn's boosted trees, asked at the
-      points of the Pareto front.
+    attackers: fresh critics, and "trees": scikit-learn's boosted trees; all meet every
+      point.
     level: of intervals; tests are at 1 - level.
     max_width: wider taps are pooled and projected before they are attacked.
     schedule: of attackers that train by their loss, see `ovl.grid.Schedule`.
