@@ -139,8 +139,7 @@ def arrays(
   _same_rows(found)
   if found.groups is not None and found.split is not None:
     _groups_stay_together(found.groups, found.split)
-  taps_by_name, notes = layout.pooled(taps_by_name, mask, lengths, pool)
-  twins, _ = layout.pooled(twins, mask, lengths, pool) if notes else (twins, [])
+  taps_by_name, twins, notes = layout.pooled(taps_by_name, twins, mask, lengths, pool)
   taps_by_name, read_as, asked = layout.oriented(taps_by_name, channels)
   twins, _, _ = layout.oriented(twins, channels)
   for place, group in (("taps", taps_by_name), ("untrained", twins)):
@@ -314,7 +313,9 @@ def _same_rows(found: Arrays) -> None:
     if size != num_rows:
       message = f"{name} has {size} rows, but {first} has {num_rows}"
       if found.seeds is None and all(size in z.shape[2:3] for z in found.taps.values()):
-        message += "\n  where the first axis of the taps counts models, give seeds"
+        message += (
+          "\n  rows are the first axis: x.T turns them; where it counts models, give seeds"
+        )
       message += _calls(name, size, first, num_rows)
       raise BadInput(message)
 

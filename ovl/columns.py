@@ -14,7 +14,6 @@ from ovl.inputs.words import UNKNOWN
 from ovl.types import Attribute, BadInput, Kind
 
 MAX_WHOLE = 20  # more distinct whole numbers are a quantity, unless they are codes
-ROWS_A_CODE = 10  # on average, at least
 
 
 def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> Attribute:
@@ -22,8 +21,8 @@ def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> At
 
   Text, bools and columns declared to be categorical are classes. Whole numbers are
   classes where there are at most 20 distinct ones, or where they are codes as encoders
-  write them: 0..K-1 or 1..K without a gap, on average of 10 rows or more; else they are
-  a quantity, and so are all other numbers.
+  write them: 0..K-1 or 1..K without a gap; else they are a quantity, and so are all
+  other numbers.
 
   Args:
     values: `[N]` of any holder (`ovl.inputs.plain`); None, nan, masked entries and words
@@ -48,7 +47,7 @@ def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> At
     raise BadInput(f"{name} has {infinite} infinite values; expected finite or missing")
   classes, codes = np.unique(present, return_inverse=True)
   if kind is None:
-    kind = "discrete" if inputs.categorical(values) else _kind(classes, present.size)
+    kind = "discrete" if inputs.categorical(values) else _kind(classes)
   if kind == "continuous":
     if present.dtype.kind == "U":
       raise BadInput(f"{name} is text ({classes[0]!s}, ...) and cannot be continuous")
@@ -61,10 +60,13 @@ def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> At
   return Attribute(column, "discrete", tuple(labels))
 
 
-def question(values: Any, attribute: Attribute, name: str) -> str:
+def question(
+  values: Any, attribute: Attribute, name: str, say: str = "{kind}={short}"
+) -> str:
   """A sentence where the rule of `encode` may not be what is meant; else "".
 
-  That is with more than 20 distinct whole numbers: an age or a postal code?
+  That is with more than 20 distinct whole numbers: an age or a postal code? `say` is how
+  a person answers.
   """
   _, present = _split(values, name)
   if present.dtype.kind not in "iuf" or inputs.categorical(values):
@@ -73,25 +75,23 @@ def question(values: Any, attribute: Attribute, name: str) -> str:
   if len(distinct) <= MAX_WHOLE or (distinct % 1 != 0).any():
     return ""
   short = name.rpartition("/")[2]
-  read, other, how = "a quantity", "classes", f"discrete={short}"
+  read, other, kind = "a quantity", "classes", "discrete"
   if attribute.kind == "discrete":
-    read, other, how = "classes", "a quantity", f"continuous={short}"
+    read, other, kind = "classes", "a quantity", "continuous"
   return (
     f"{name} has {len(distinct):,} distinct whole numbers in {len(present):,} rows and is "
-    f"read as {read}; {how} reads {other}"
+    f"read as {read}; {say.format(kind=kind, short=short)} reads {other}"
   )
 
 
-def _kind(classes: np.ndarray, rows: int) -> Kind:
+def _kind(classes: np.ndarray) -> Kind:
   """What distinct values, sorted, are taken for."""
-  if classes.dtype.kind in "bU" or ((K := len(classes)) <= MAX_WHOLE and _whole(classes)):
+  if classes.dtype.kind in "bU":
     return "discrete"
-  gapless = _whole(classes) and classes[0] in (0, 1) and classes[-1] - classes[0] == K - 1
-  return "discrete" if gapless and rows >= ROWS_A_CODE * K else "continuous"
-
-
-def _whole(values: np.ndarray) -> bool:
-  return bool((values % 1 == 0).all())
+  K = len(classes)
+  gapless = classes[0] in (0, 1) and classes[-1] - classes[0] == K - 1
+  codes = (classes % 1 == 0).all() and (K <= MAX_WHOLE or gapless)
+  return "discrete" if codes else "continuous"
 
 
 def codes(values: Any, name: str = "groups") -> np.ndarray:

@@ -91,7 +91,7 @@ BAD = [
   ({"taps": {"fc": np.zeros((N, 0))}}, r"taps/fc has shape \(12, 0\)"),
   ({"taps": {"fc": np.float32(1)}}, r"taps/fc has shape \(\)"),
   ({"taps": {"fc": GOOD, "out": GOOD[:5]}}, "taps/out has 5 rows, but taps/fc has 12"),
-  ({"taps": {"fc": taps(3, N, 2)}}, "attributes/sex has 12 rows(.|\n)*give seeds"),
+  ({"taps": {"fc": taps(3, N, 2)}}, "attributes/sex has 12 rows(.|\n)*.*give seeds"),
   ({"attributes": SEX}, "attributes is of type list"),
   ({"attributes": {}}, "attributes is empty"),
   ({"attributes": {"sex": SEX[:9]}}, "attributes/sex has 9 rows, but taps/fc has 12"),

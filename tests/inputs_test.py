@@ -226,7 +226,7 @@ def test_numbers_and_columns_of_pandas():
   assert found.doubts == ()
   with pytest.raises(BadInput, match="taps is a table"):
     arrays(frame, named)
-  table = pandas.DataFrame({"sex": SEX, "age": range(N)})
+  table = pandas.DataFrame({"sex": SEX, "age": np.arange(N) + 18})
   assert list(arrays({"fc": frame}, table).attributes) == ["sex", "age"]
 
 

@@ -86,7 +86,7 @@ def audit(
       network was not trained on (or say so in `split`).
     attributes: name -> `[N]` integers, text or floats, or a table of such columns; nan,
       None, "" and "NA" are unknown. More than 20 distinct whole numbers are a quantity,
-      unless they are codes 0..K-1 of 10 rows or more each.
+      unless they are codes 0..K-1 or 1..K without a gap.
     task: `[N]` what the network was trained for; None: nothing is entailed.
     groups: `[N]` person, writer, ...: kept on one side of every split.
     untrained: the same taps of the same networks before training.

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -203,12 +204,15 @@ def mi(values: flags.FlagValues, paths: list[str], label: str) -> int:
     raise BadInput(f"ovl mi: {len(paths)} paths; expected {VERBS['mi'].paths[1]}")
   x, y = (array(path) for path in paths)
   methods = [word for word in values.method.split(",") if word]
-  with _progress() as progress:
+  with _progress() as progress, warnings.catch_warnings(record=True) as doubts:
+    warnings.simplefilter("always", UserWarning)
     found = ovl.mutual_information(
       x, y, methods, groups=array(values.groups) if values.groups else None,
       kind=values.kind or None, seeds=values.seeds, level=values.level, seed=values.seed,
       progress=progress,
     )  # fmt: skip
+  for doubt in doubts:
+    _note(f"note: {doubt.message}")
   _say(mi_table(found))
   return 0
 

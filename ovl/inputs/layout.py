@@ -67,18 +67,23 @@ def _layout(shape: tuple[int, ...]) -> str:
 
 
 def pooled(
-  taps: Mapping[str, np.ndarray], mask: Any, lengths: Any, pool: str | Iterable[str]
-) -> tuple[dict[str, np.ndarray], list[str]]:
+  taps: Mapping[str, np.ndarray],
+  twins: Mapping[str, np.ndarray],
+  mask: Any,
+  lengths: Any,
+  pool: str | Iterable[str],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str]]:
   """Sequences `[S, N, T, D]` -> `[S, N, D]` of their real positions.
 
   Args:
     taps: name -> activations; those of other shapes are passed on.
+    twins: of the untrained networks, likewise.
     mask: `[N, T]` of 0 and 1 for all sequences, or name -> such; None: see `lengths`.
     lengths: `[N]` how many positions are real, from the first on; None: all.
     pool: of "mean", "last", "first": each a tap of its own, `NAME.POOL` where several.
 
   Returns:
-    The taps, and sentences on how they were read.
+    The taps, the twins, and sentences on how they were read.
 
   Raises:
     BadInput: a mask of another shape or for no tap, a row without a real position, an
@@ -86,7 +91,7 @@ def pooled(
   """
   words = [pool] if isinstance(pool, str) else list(pool)
   if mask is None and lengths is None and not words:
-    return dict(taps), []
+    return dict(taps), dict(twins), []
   if mask is not None and lengths is not None:
     raise BadInput("mask and lengths are both given; expected one of them")
   for word in words:
@@ -97,19 +102,31 @@ def pooled(
     for name in mask:
       if name not in taps:
         raise BadInput(f"mask/{name} has no tap; {nearest(name, taps)}")
-  found: dict[str, np.ndarray] = {}
-  notes = []
-  for name, z in taps.items():
-    real_NT = _real(name, z, mask, lengths) if z.ndim == 4 else None
-    if real_NT is None:
-      found[name] = z
-      continue
-    for word in words:
-      found[name if len(words) == 1 else f"{name}.{word}"] = _pool(z, real_NT, word)
-    notes.append(f"taps/{name} is read as {' and '.join(words)} of its real positions")
-  if not notes:
+  real = {
+    name: real_NT
+    for name, z in taps.items()
+    if z.ndim == 4 and (real_NT := _real(name, z, mask, lengths)) is not None
+  }
+  if not real:
     raise BadInput("mask, lengths and pool are for taps [N, T, D]; there is none")
-  return found, notes
+
+  def of(named: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    found = {}
+    for name, z in named.items():
+      if name not in real:
+        found[name] = z
+        continue
+      for word in words:
+        short = name if len(words) == 1 else f"{name}.{word}"
+        found[short] = _pool(z, real[name], word)
+    return found
+
+  said = " and ".join(words)
+  return (
+    of(taps),
+    of(twins),
+    [f"taps/{n} is read as {said} of real positions" for n in real],
+  )
 
 
 def _real(name: str, z: np.ndarray, mask: Any, lengths: Any) -> np.ndarray | None:

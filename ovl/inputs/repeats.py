@@ -23,7 +23,8 @@ class Repeats(NamedTuple):
   Attributes:
     rows: all.
     exact: copies, to the last bit, of an earlier row.
-    near: copies but for noise far below the spread; 0 where `exact` says enough.
+    near: copies but for noise far below the spread, exact ones among them; 0 where those
+      say enough.
   """
 
   rows: int
@@ -90,6 +91,8 @@ def repeats(taps: Iterable[np.ndarray], groups_N: np.ndarray | None = None) -> R
   group_K = np.arange(len(kept)) if groups_N is None else groups_N[kept]
   exact_K = np.array([digests[i].digest() for i in kept], "S16")
   exact = _copies(np.unique(exact_K, return_inverse=True)[1], group_K)
+  if exact > MOST * len(plain_N):
+    return Repeats(len(plain_N), exact, 0)
   fine, coarse = (_near(projected_NR[kept], cell, group_K) for cell in (FINE, COARSE))
   return Repeats(len(plain_N), exact, fine if fine > coarse / 2 else 0)
 

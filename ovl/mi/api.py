@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -109,6 +110,8 @@ def mutual_information(
   """
   made = settings_of(Settings, settings, "mutual_information")
   given = data.pair(x, y, groups, kind)
+  for doubt in filter(None, (given.asked, given.copies)):
+    warnings.warn(doubt, stacklevel=2)
   several = not isinstance(method, str | Critic)
   wanted: list[str | Critic] = [method] if isinstance(method, str | Critic) else [*method]
   if not wanted:
@@ -270,7 +273,7 @@ def quoted(
     if critic.unit == "nats":
       # I is at most H(S): the estimate and both its ends, by one monotone map.
       nats, low, high = min(nats, H), min(low, H), min(high, H)
-  doubts = doubts + found.doubts
+  doubts = doubts + found.doubts + ["rows are copies of others"] * bool(given.copies)
   learns = found.cost_N.size > 0
   if _large(up, found):
     doubts.append(f"half the rows gave {up:.3f} less")
@@ -283,6 +286,8 @@ def quoted(
     ceiling = "I cannot exceed H(S)"
   elif given.kind != "discrete" and nats > np.log(max(len(psi), 2)) - 1 and learns:
     ceiling = f"no bound from {len(psi):,} rows can exceed about their logarithm"
+  if critic.unit == "nats":
+    ceiling = data.determined(given) or ceiling
   if found.recognised:
     ceiling = ""  # of what whole groups tell, not of what x knows
   if known < FEWEST_UNITS:

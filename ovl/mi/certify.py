@@ -71,7 +71,10 @@ def certify(
   """
   given = pair(z, s, groups)
   if given.kind != "discrete":
-    raise BadInput(f"s is {given.kind}: a certified bound needs classes")
+    raise BadInput(
+      f"s is {given.kind}: a certified bound needs classes; codes as text are such: "
+      "s.astype(str)"
+    )
   x_ND, K = given.x_ND, given.y.outputs
   high = float(np.log(K))
   if release is not None:

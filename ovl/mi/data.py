@@ -9,10 +9,12 @@ from scipy import stats as scipy_stats
 
 from ovl import columns, inputs
 from ovl import split as splitting
+from ovl.inputs.repeats import repeats
 from ovl.types import Attribute, BadInput, Kind
 
 SHARES = {"train": 0.6, "stop": 0.15, "report": 0.25}
 MIN_ROWS = 40
+SAME = 1e-6  # two columns that correlate to 1 within this are one
 
 
 class Pair(NamedTuple):
@@ -22,11 +24,15 @@ class Pair(NamedTuple):
     x_ND: float64.
     y: the attribute; discrete, continuous or vector.
     groups_N: codes of units that are not independent inside, or None.
+    asked: what of y may be meant otherwise than it was read; "" where nothing.
+    copies: a sentence on rows that are copies of others; "" where there are few.
   """
 
   x_ND: np.ndarray
   y: Attribute
   groups_N: np.ndarray | None
+  asked: str = ""
+  copies: str = ""
 
   @property
   def kind(self) -> Kind:
@@ -51,16 +57,18 @@ def pair(x: Any, y: Any, groups: Any = None, kind: Kind | None = None) -> Pair:
       in place of an attribute, too few rows.
   """
   x_ND = _numbers(x, "x")
-  raw = inputs.plain(y, "y")
+  raw, asked = inputs.plain(y, "y"), ""
   if raw.ndim > 1 and int(np.prod(raw.shape[1:])) > 1:
     attribute = Attribute(_numbers(raw, "y"), "vector")
   else:
     one = y if raw.ndim == 1 else raw.reshape(len(raw)) if raw.ndim else raw
     attribute = columns.encode(one, "y", kind)
+    if kind is None:
+      asked = columns.question(one, attribute, "y", "kind={kind!r}")
   if len(x_ND) != len(attribute.values):
     raise BadInput(
-      f"x has {len(x_ND):,} rows and y has {len(attribute.values):,}; expected as many\n"
-      "  a list of batches needs np.concatenate; rows are the first axis"
+      f"x has {len(x_ND):,} rows and y has {len(attribute.values):,}; expected as many, "
+      "along the first axis"
     )
   group_N = None if groups is None else columns.codes(groups, "groups")
   if group_N is not None and len(group_N) != len(x_ND):
@@ -85,7 +93,39 @@ def pair(x: Any, y: Any, groups: Any = None, kind: Kind | None = None) -> Pair:
       f"y has {len(attribute.labels):,} classes in {N:,} rows: an identity is no "
       "attribute; a quantity is meant where y is float (or kind='continuous')"
     )
-  return Pair(x_ND, attribute, group_N)
+  return Pair(x_ND, attribute, group_N, asked, str(repeats([x_ND], group_N)))
+
+
+def determined(given: Pair) -> str:
+  """Why I(x; y) of quantities has no finite value; "" where nothing says so.
+
+  That is where a column of y is a monotone function of one of x, or where columns of the
+  one are linear in those of the other, to the precision of float32.
+  """
+  if given.kind == "discrete":
+    return ""
+  rows = np.arange(len(given.x_ND))
+  y_NM = given.y.values.reshape(len(rows), -1)
+  ranked = [normal_scores(z, rows).astype(float) for z in (given.x_ND, y_NM)]
+  sides = [_unit(z) for z in (*ranked, given.x_ND, y_NM)]
+  ends = "I has no finite value, or is the entropy of y where its values repeat"
+  if np.abs(sides[0].T @ sides[1]).max() > 1 - SAME:
+    return f"a column of y is a monotone function of one of x: {ends}"
+  for one, other in (sides[2:], sides[:1:-1]):
+    if one.shape[1] < len(rows) / 2:
+      rest = other - one @ np.linalg.lstsq(one, other, rcond=None)[0]
+      if (np.square(rest).sum(0)[np.square(other).sum(0) > 0.5] < SAME**2).any():
+        return f"a column of x or y is linear in those of the other: {ends}"
+  return ""
+
+
+def _unit(z_ND: np.ndarray) -> np.ndarray:
+  """Centred columns of length 1; constant ones are 0."""
+  away_ND = z_ND - z_ND.mean(0)
+  reach_D = np.abs(away_ND).max(0)
+  away_ND = away_ND / np.where(reach_D > 0, reach_D, 1)
+  length_D = np.sqrt(np.square(away_ND).sum(0))
+  return away_ND / np.where(length_D > 0, length_D, 1)
 
 
 def _numbers(x: Any, name: str) -> np.ndarray:

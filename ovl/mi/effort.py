@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -167,7 +168,12 @@ def effort(
   made = settings_of(Settings, settings, "effort")
   given = data.pair(z, s, groups)
   if given.kind != "discrete":
-    raise BadInput(f"s is {given.kind}: effort reads classes; bin it, or give integers")
+    raise BadInput(
+      f"s is {given.kind}: effort reads classes; bin it, or give codes as text: "
+      "s.astype(str)"
+    )
+  for doubt in filter(None, (given.asked, given.copies)):
+    warnings.warn(doubt, stacklevel=2)
   wanted = [method] if isinstance(method, str | Critic) else list(method)
   families = [_family(one) for one in wanted]
   if not families:
