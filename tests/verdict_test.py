@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ovl.judge import verdict
+from ovl.audit import audit
+from ovl.judge import cells, verdict
 from ovl.types import Row
 
 NONE = np.empty(0)
@@ -106,3 +107,34 @@ def test_six_copies_of_a_network_are_no_evidence_of_an_excess():
   assert found.excess == pytest.approx(0.01)
   assert found.excess_p > 0.3
   assert found.verdict == verdict.LEAKS
+
+
+@pytest.mark.parametrize(
+  ("low", "high", "said"),
+  [(0.01, 0.1, "unreliable"), (-0.01, 0.1, "reliable"), (0.0, 0.0, "reliable")],
+)
+def test_nothing_is_reliable_where_a_shuffled_attribute_is_read(low, high, said):
+  row = Row(value=0.4, low=0.35, high=0.45)
+  control = Row(value=(low + high) / 2, low=low, high=high)
+  assert verdict.flag(row, 0.05, 1.0, control) == said
+  top = Row(value=0.99, low=0.98, high=1.0)
+  known = "at_ceiling" if said == "reliable" else said
+  assert verdict.flag(top, 0.05, 1.0, control) == known
+  assert not verdict.above_zero(Row())
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_audit_heeds_its_own_control(broken, monkeypatch):
+  """Shuffling that does not shuffle stands for whatever lets an attribute through."""
+  gen = np.random.default_rng(0)
+  s = gen.integers(0, 2, 600)
+  z = (s[:, None] + gen.normal(size=(600, 3))).astype(np.float32)
+  if broken:
+    monkeypatch.setattr(cells, "permuted", lambda column, frame: column)
+  found = audit({"fc": z}, {"s": s}, critics=("linear",))
+  flags = {
+    row.subject: row.flag
+    for row in found.rows
+    if row.metric == "share_beyond_task" and row.seed is None
+  }
+  assert flags == {"trained": "unreliable" if broken else "reliable", "permuted": ""}

@@ -74,8 +74,9 @@ def conclude(
     p_S = leak_p.get(_key(cell))
     alone, beyond = rows.of_scored(base, cell, frame, majority[cell.column.name], p_S)
     both = alone if beyond is None else [*alone, beyond]
-    if cell.lane.subject == "trained" and beyond is not None:
-      headline[_key(cell)] = beyond  # its aggregate comes with the verdict
+    if beyond is not None:
+      headline[_key(cell)] = beyond
+    if cell.lane.subject == "trained":  # its aggregate comes with the verdict
       report_series(both, alone)
     else:
       report_series(both, both)
@@ -146,8 +147,10 @@ def _verdicts(
     detectable, grade = np.nan, ""
     if one is not None and mine is not None:
       detectable = cells.detectable(c, lane, frame, num_cells, alpha)
+      shuffled = headline.get(("permuted", lane.layer, c.name))
+      control = None if shuffled is None else rows.aggregate(shuffled, level)
       head = rows.aggregate(one, level)
-      grade = verdict.flag(head, detectable, mine.converged)
+      grade = verdict.flag(head, detectable, mine.converged, control)
     row = material.row._replace(
       subject="trained", layer=lane.layer, layer_index=lane.depth,
       width=lane.z_SND.shape[-1], attribute=c.name, classes=len(c.labels) or None,
