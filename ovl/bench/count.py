@@ -100,10 +100,11 @@ def _covered(whole: list[Row], truth: Mapping[str, Truth]) -> list[Row]:
     there = known.metrics.get(row.metric)
     if there is None or row.low is None or row.high is None or row.value is None:
       continue
-    over.setdefault(row.metric, []).append(row.low > there)
     if known.exact:
       missed.setdefault(row.metric, []).append(not row.low <= there <= row.high)
       errors.setdefault(row.metric, []).append(row.value - there)
+    else:
+      over.setdefault(row.metric, []).append(row.low > there)
   found += [_count("missed", hits, of) for of, hits in missed.items()]
   found += [_count("above_truth", hits, of) for of, hits in over.items()]
   return found + [_mean("bias", some, of) for of, some in errors.items()]
@@ -138,7 +139,6 @@ def _of_estimate(one: Estimate, drawn: Asked) -> list[Row]:
   else:
     missed = not one.low <= drawn.nats <= one.high
     found.append(_count("missed", missed, of))
-    found.append(_count("above_truth", one.low > drawn.nats, of))
   return found
 
 

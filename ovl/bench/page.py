@@ -7,8 +7,6 @@ import json
 from ovl.bench.claims import CLAIMS, CONSERVATIVE, HOLDS, MEANS, OUT
 from ovl.types import Row
 
-UNITS = {"false_verdict": "audits", "false_excess": "audits", "missed": "intervals"}
-
 
 def markdown(rows: list[Row], level: float) -> str:
   """Counts of words, a table of claims, a table of worlds and lines."""
@@ -42,8 +40,9 @@ def _of(row: Row) -> str:
 
 def _table_of_claims(judged: list[Row]) -> list[str]:
   out = [
-    "| counted | stated | lines | hold | conservative | out of reach | hits | trials |",
-    "|---|--:|--:|--:|--:|--:|--:|--:|",
+    "| counted | stated | lines | hold | conservative | out of reach | hits | trials "
+    "| rate |",
+    "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
   ]
   for name, claim in CLAIMS.items():
     mine = [row for row in judged if row.metric == name]
@@ -55,8 +54,8 @@ def _table_of_claims(judged: list[Row]) -> list[str]:
     trials = sum(row.n_eval or 0 for row in mine)
     hits = round(sum((row.value or 0.0) * (row.n_eval or 0) for row in mine))
     out.append(
-      f"| {claim.said} | {_stated(row=mine[0])} | {len(mine)} | {words} | {hits:,} "
-      f"| {trials:,} |"
+      f"| {claim.said} | {_stated(mine[0])} | {len(mine)} | {words} | {hits:,} "
+      f"| {trials:,} | {hits / trials:.2%} |"
     )
   return out
 

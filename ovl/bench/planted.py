@@ -17,14 +17,6 @@ def seeds_of(models: int) -> dict[str, Any]:
   return {"seeds": tuple(range(models))} if models > 1 else {}
 
 
-def groups_of(gen: np.random.Generator, groups: int, unlike: bool) -> np.ndarray:
-  """`[N]` groups of 10 rows each, or of 2 to 60."""
-  size_G = np.full(groups, 10)
-  if unlike:
-    size_G = np.clip(np.exp(gen.normal(2, 0.8, groups)), 2, 60).astype(int)
-  return np.repeat(np.arange(groups), size_G)
-
-
 def planted(
   gen: np.random.Generator, delta: float = 1.5, rows: int = 1000, models: int = 1,
   attributes: int = 1, spread: float = 0.0, same: bool = False, task: bool = False,

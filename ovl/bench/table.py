@@ -32,34 +32,35 @@ def _line(name: str, draws: int, law: Callable[..., Any], /, **given: Any) -> No
 
 # fmt: off
 # ---- noise, and attributes of every kind -------------------------------------------------
-_line("coins, N 100", 60, independent, rows=100)
-_line("coins, N 300", 60, independent, rows=300)
-_line("coins, N 1,000", 60, independent)
-_line("coins, N 3,000", 25, independent, rows=3000)
+_line("coins, N 100", 60, independent, rows=100, attributes=10)
+_line("coins, N 300", 60, independent, rows=300, attributes=10)
+_line("coins, N 1,000", 80, independent)
+_line("coins, N 3,000", 40, independent, rows=3000)
 _line("coins, N 30,000", 6, independent, rows=30_000, attributes=4)
-_line("10 classes", 40, independent, make=classes(10))
-_line("50 classes, N 1,000", 40, independent, make=classes(50))
-_line("50 classes, N 3,000", 15, independent, make=classes(50), rows=3000)
-_line("1 row in 100, N 3,000", 30, independent, make=columns.rare(0.01), rows=3000)
+_line("10 classes", 50, independent, make=classes(10))
+_line("50 classes, N 1,000", 50, independent, make=classes(50))
+_line("50 classes, N 3,000", 10, independent, make=classes(50), rows=3000,
+  attributes=4)
+_line("1 row in 100, N 3,000", 25, independent, make=columns.rare(0.01), rows=3000)
 _line("1 row in 1,000, N 30,000", 6, independent, make=columns.rare(1e-3), rows=30_000,
   attributes=4)
 _line("1 row in 1,000, N 5,000", 5, independent, make=columns.rare(1e-3), rows=5000,
   attributes=4)
-_line("normal quantity", 40, independent, make=columns.normal)
-_line("skewed quantity", 40, independent, make=columns.skewed)
-_line("tied quantity", 40, independent, make=columns.tied)
-_line("quantity with 70 % zeros", 40, independent, make=columns.many_zeros)
+_line("normal quantity", 50, independent, make=columns.normal)
+_line("skewed quantity", 50, independent, make=columns.skewed)
+_line("tied quantity", 50, independent, make=columns.tied)
+_line("quantity with 70 % zeros", 50, independent, make=columns.many_zeros)
 _line("skewed quantity, N 100", 40, independent, make=columns.skewed, rows=100)
 # ---- several models, many cells ----------------------------------------------------------
-_line("coins, 3 models", 30, independent, models=3, attributes=5)
-_line("coins, 8 models", 30, independent, models=8, attributes=5)
-_line("normal quantity, 3 models", 30, independent, models=3, attributes=5,
+_line("coins, 3 models", 30, independent, models=3)
+_line("coins, 8 models", 30, independent, models=8)
+_line("normal quantity, 3 models", 30, independent, models=3,
   make=columns.normal)
 _line("3 copies of one network", 30, copies, models=3)
 _line("8 copies of one network", 20, copies, models=8)
 _line("1 cell", 150, independent, attributes=1)
 _line("100 cells", 30, independent, attributes=20, taps=5, rows=300)
-_line("500 cells", 20, independent, attributes=50, taps=10, rows=300, critics="linear")
+_line("500 cells", 12, independent, attributes=50, taps=10, rows=150, critics="linear")
 # ---- z knows the label, the attribute hangs on it alone ----------------------------------
 for _classes, _rows in ((2, 1000), (20, 1000), (400, 3000)):
   _line(f"z knows the label of {_classes}, attribute its noisy parity", 30, knows_label,

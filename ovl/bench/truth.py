@@ -48,14 +48,12 @@ def delta_for(nats: float, K: int = 2) -> float:
 
 
 def of_coin(delta: float) -> dict[str, float]:
-  """Every number of an audit of a fair coin behind a shift, whatever the task label."""
+  """Numbers of an audit of a fair coin behind a shift, whatever the task label."""
   nats = shift(delta)
   return {
     "information": nats,
-    "share": nats / np.log(2),
     "share_beyond_task": nats / np.log(2),
     "accuracy": float(stats.norm.cdf(delta / 2)),
-    "balanced_accuracy": float(stats.norm.cdf(delta / 2)),
     "auc": float(stats.norm.cdf(delta / np.sqrt(2))),
   }
 
@@ -69,7 +67,7 @@ def of_coins(mean: float, spread: float) -> dict[str, float]:
 def of_pair(rho: float) -> dict[str, float]:
   """Of a normal pair with correlation rho."""
   nats = -0.5 * np.log1p(-(rho**2))
-  return {"information": float(nats), "share": rho**2, "share_beyond_task": rho**2}
+  return {"information": float(nats), "share_beyond_task": rho**2}
 
 
 def flipped(share: float) -> float:

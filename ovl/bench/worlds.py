@@ -13,7 +13,7 @@ import numpy as np
 from ovl.bench import columns, truth
 from ovl.bench.columns import Draw, classes
 from ovl.bench.drawn import NOTHING, Asked, Audited, Drawn, Paired, Truth
-from ovl.bench.planted import groups_of, planted, seeds_of
+from ovl.bench.planted import planted, seeds_of
 
 WIDTH = 8
 COIN = classes(2)
@@ -23,7 +23,7 @@ COIN = classes(2)
 
 
 def independent(
-  gen: np.random.Generator, rows: int = 1000, make: Draw = COIN, attributes: int = 10,
+  gen: np.random.Generator, rows: int = 1000, make: Draw = COIN, attributes: int = 5,
   models: int = 1, taps: int = 1, critics: str = "",
 ) -> Audited:  # fmt: skip
   """Noise in every tap, and attributes of their own; the last is a coin in any case."""
@@ -68,11 +68,16 @@ def groups(
     attribute: inside a group "constant", "typo" (constant but for one row in all), or
       "varying" about a rate that the group has.
     label: inside a group "constant" or "varying".
-    unlike: groups have 2 to 60 rows, else 10.
+    unlike: groups have 2 to 60 rows, the same in every draw and part, else 10.
     attributes: how many.
   """
-  group_N = groups_of(gen, 120, unlike)
-  G, N = group_N.max() + 1, len(group_N)
+  G, options = 120, {}
+  size_G = np.full(G, 10)
+  if unlike:  # programs are compiled for parts of a size: only a given split has those
+    size_G = np.geomspace(2, 60, G)[np.argsort(np.arange(G) * 7 % G)].astype(int)
+    options["split"] = np.repeat(np.repeat(["probe", "stop", "test"], (48, 12, 60)), size_G)
+  group_N = np.repeat(np.arange(G), size_G)
+  N = len(group_N)
   y_N = gen.integers(0, 2, G)[group_N] if label == "constant" else gen.integers(0, 2, N)
   z_ND = gen.normal(size=(G, WIDTH))[group_N] + 0.3 * gen.normal(size=(N, WIDTH))
   z_ND[:, 0] += 2 * y_N
@@ -83,7 +88,7 @@ def groups(
     if attribute == "typo":
       s_N[gen.integers(N)] ^= 1
     named[f"s{i}"] = s_N
-  options = {"task": y_N, "groups": group_N}
+  options |= {"task": y_N, "groups": group_N}
   return Audited({"z": z_ND}, named, dict.fromkeys(named, NOTHING), options)
 
 
