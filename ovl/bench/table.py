@@ -110,11 +110,11 @@ _line("detectable leak, 8 models", 80, detected, models=8)
 _line("detectable leak in 1 of 20 cells", 100, detected, others=19)
 _line("detectable leak, ten equal rows a group", 200, detected, rows=5000, alike=True)
 # ---- mutual information, and means of pairs ----------------------------------------------
-_line("mi: independent coin", 60, asked, law="no coin")
-_line("mi: independent normal", 40, asked, law="no normal")
-_line("mi: independent coins of groups", 60, asked, law="group")
-_line("mi: coin", 60, asked, law="coin")
-_line("mi: normal pair", 40, asked, law="normal")
+_line("mi: independent coin", 40, asked, law="no coin")
+_line("mi: independent normal", 25, asked, law="no normal")
+_line("mi: independent coins of groups", 30, asked, law="group")
+_line("mi: coin", 40, asked, law="coin")
+_line("mi: normal pair", 25, asked, law="normal")
 for _models in (2, 3, 5, 8):
   _line(f"pairs of {_models} models, right or wrong", 10, paired, models=_models,
     spread=0.05, means=(0.7, 0.65))

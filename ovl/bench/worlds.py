@@ -165,7 +165,7 @@ def quantity(gen: np.random.Generator, rho: float, rows: int) -> Drawn:
 
 
 def asked(gen: np.random.Generator, law: str, rows: int = 1500) -> Drawn:
-  """x and y of `mutual_information`: a "coin" or "normal" y, known or (by "no") not."""
+  """x and y of `mutual_information`: a "coin" or "normal" y that x knows, unless "no"."""
   word, _, kind = law.rpartition(" ")
   x_ND = gen.normal(size=(rows, 3))
   if kind == "group":
@@ -177,7 +177,7 @@ def asked(gen: np.random.Generator, law: str, rows: int = 1500) -> Drawn:
     y_N = gen.integers(0, 2, rows)
     delta = 0.0 if word else 1.5
     x_ND[:, 0] += delta * y_N
-    return Asked(x_ND, y_N, truth.shift(delta))
+    return Asked(x_ND, y_N, truth.shift(delta) if delta else 0.0)
   normal_N, rho = gen.normal(size=rows), 0.0 if word else 0.7
   x_ND[:, 0] = rho * normal_N + np.sqrt(1 - rho**2) * x_ND[:, 0]
   return Asked(x_ND, normal_N, truth.of_pair(rho)["information"])
