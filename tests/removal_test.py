@@ -368,7 +368,8 @@ def test_a_critic_that_is_fooled_is_worse_than_unreliable(frame, case):
 def test_an_eraser_that_writes_what_it_is_told_is_said_aloud(
   frame, case, share, found, tells
 ):
-  cases_ = case("no_penalty", 0.6 + SPREAD), case("told", 0.3 + SPREAD), case("deaf", 0.3)
+  cases_ = [case("no_penalty", 0.6 + SPREAD), case("told", 0.3 + SPREAD)]
+  cases_.append(case("deaf", 0.3))
   one = control(case, share + SPREAD, found, "told")
   rows, loud = concluded(frame, *cases_, controls=[control(case), one])
   flags = {s: of(rows, s, "share_beyond_task").flag for s in ("no_penalty", "told", "deaf")}
@@ -390,6 +391,16 @@ def test_an_eraser_that_writes_what_it_is_told_is_said_aloud(
   text = report.removal_table(rows)
   assert ("eraser leaks" in text) == tells
   assert "after told" in text
+  namesake = case("told", 0.3, setting='{"weight": 1.0}')  # a penalty of that name
+  more, loud = concluded(frame, *cases_, namesake, controls=[control(case), one])
+  assert len(loud) == tells
+  (own,) = (
+    r
+    for r in more
+    if (r.subject, r.setting, r.metric, r.seed)
+    == ("told", '{"weight": 1.0}', "share_beyond_task", None)
+  )
+  assert own.flag == "reliable"
   # It is in no family, and on no front.
   without, _ = concluded(frame, *cases_)
   for subject in ("no_penalty", "told", "deaf"):

@@ -622,6 +622,12 @@ def test_a_copy_of_the_task_is_entailed(tmp_path):
   assert "nan" not in shown
 
 
+@pytest.mark.parametrize("name", ["no_penalty", "label", "raw", "permuted"])
+def test_a_penalty_has_the_name_of_no_control(name):
+  with pytest.raises(BadInput, match=f"penalties.{name}: the name is taken"):
+    subjects(make_studio(config(penalties={name: {"critic": "irene"}})))
+
+
 # ---- what diverges -------------------------------------------------------------------
 
 

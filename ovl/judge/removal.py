@@ -213,7 +213,8 @@ def _beyond(
   # Of a net that nobody asked to forget, a slow monitor fools no one.
   loud = [] if case is plain else measures.fooled(case, leak_p, level)
   grade = FOOLED if loud else grade
-  if (told := tap.shuffled.get(case.subject)) is not None and _tells(told, 1 - level):
+  told = None if case.setting else tap.shuffled.get(case.subject)  # a penalty is swept
+  if told is not None and _tells(told, 1 - level):
     grade = TELLS
     loud.append(
       f"{case.subject} at {row.layer} writes the attribute into rows: a fresh attacker "
