@@ -438,3 +438,63 @@ def test_an_interrupted_study_says_how_to_go_on(ovl, monkeypatch):
   status, _, err = ovl("unlearn")
   assert status == 130
   assert "resumes" in err
+
+
+def test_how_each_attribute_is_read_is_said_first_and_can_be_changed(ovl):
+  gen = np.random.default_rng(0)
+  _, s = save()
+  age, code = gen.integers(18, 78, len(s)), gen.integers(0, 30, len(s)) * 10
+  save(**{"attributes/age": age, "attributes/zip": code})
+  status, said, err = ovl("audit", "acts.npz", LINEAR, "--discrete=zip,sex")
+  assert status == 0
+  lines = [
+    line for line in err.splitlines() if line.startswith(("sex", "age", "zip", "note"))
+  ]
+  assert lines == [
+    "sex: 2 classes (0, 1)",
+    f"age: a quantity, {age.min()} to {age.max()}",
+    "zip: 30 classes (0, 10, 20, 30, ...)",
+    f"note: attributes/age has {len(set(age))} distinct whole numbers in 500 rows and is "
+    "read as a quantity; discrete=age reads classes",
+  ]
+  assert "note: attributes/age" in said
+  words = ("audit", "acts.npz", LINEAR, "--continuous=age,zip", "--workdir=other")
+  status, said, err = ovl(*words)
+  assert status == 0
+  assert "note" not in err + said
+  assert "zip: a quantity" in err
+  assert "complete" in ovl(*words)[1]
+  status, _, err = ovl("audit", "acts.npz", LINEAR, "--workdir=other")
+  assert status == 2  # read otherwise, it is another run
+  assert "another config" in err
+
+
+@pytest.mark.parametrize(
+  ("words", "said"),
+  [
+    (["acts.npz", "--continuous=agee"], "continuous names 'agee'"),
+    (["acts.npz", "--continuous=sex", "--discrete=sex"], "continuous and discrete"),
+    (["acts.npz", "--channels=frist"], "did you mean 'first'"),
+    (["acts.npz", "--pool=mean"], "for taps [N, T, D]"),
+    (["--continuous=age"], "--continuous is for given activations"),
+  ],
+)
+def test_bad_words_on_how_to_read(ovl, words, said):
+  save()
+  status, _, err = ovl("audit", *words)
+  assert status == 2
+  assert said in err
+  assert "Traceback" not in err
+
+
+def test_ovl_mi_says_how_y_is_read_on_stderr(ovl):
+  gen = np.random.default_rng(0)
+  x = gen.normal(size=200)
+  np.save("x.npy", x)
+  np.save("y.npy", np.rint(30 * x).astype(int))
+  status, said, err = ovl("mi", "x.npy", "y.npy", "--method=cca")
+  assert status == 0
+  assert "y has" in err
+  assert "kind='discrete' reads classes" in err
+  assert "note" not in said
+  assert "note" not in ovl("mi", "x.npy", "y.npy", "--method=cca", "--kind=continuous")[2]
