@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ovl import inputs
-from ovl.columns import codes, encode, question
+from ovl.columns import codes, described, encode, encoded
 from ovl.inputs import layout
 from ovl.inputs.holders import framed
 from ovl.inputs.repeats import repeats
-from ovl.inputs.words import nearest
-from ovl.types import Attribute, BadInput, Kind
+from ovl.inputs.words import nearest, place
+from ovl.types import Attribute, BadInput
 
 SPLIT = ("train", "probe", "stop", "test")
 # What others call the parts of a split.
@@ -24,7 +24,6 @@ CALLED = {
 }  # fmt: skip
 CHUNK = 1 << 22  # numbers looked at in one go, so that a mapped file stays on disk
 LARGEST = np.finfo(np.float32).max
-MOST_CLASSES = 0.5  # of the rows: more name the rows, and are no attribute
 MOST_CALLS = 16  # of one module in a pass
 
 
@@ -57,7 +56,7 @@ class Arrays(NamedTuple):
 
   def said(self) -> list[str]:
     """How everything is read, a sentence each, what to look at last."""
-    lines = [_described(name, one) for name, one in self.attributes.items()]
+    lines = [described(name, one) for name, one in self.attributes.items()]
     return [*lines, *self.notes, *(f"note: {doubt}" for doubt in self.doubts)]
 
 
@@ -109,12 +108,12 @@ def arrays(
     "attributes": attributes,
     "untrained": {} if untrained is None else untrained,
   }
-  for place, value in named.items():
-    if place != "attributes" and framed(value):
-      raise BadInput(f"{place} is a table, expected a dict: {{'NAME': table}} for one tap")
-    named[place] = inputs.named(value, place)
-    if not named[place] and place != "untrained":
-      raise BadInput(f"{place} is empty, expected a dict name -> array")
+  for where, value in named.items():
+    if where != "attributes" and framed(value):
+      raise BadInput(f"{where} is a table, expected a dict: {{'NAME': table}} for one tap")
+    named[where] = inputs.named(value, where)
+    if not named[where] and where != "untrained":
+      raise BadInput(f"{where} is empty, expected a dict name -> array")
   numbers = _seeds(seeds)
   taps_by_name = _taps(named["taps"], "taps", numbers)
   twins = _taps(named["untrained"], "untrained", numbers)
@@ -123,8 +122,7 @@ def arrays(
       raise BadInput(f"untrained/{name} has no tap; {nearest(name, taps_by_name)}")
     if z.shape != (trained := taps_by_name[name].shape):
       raise BadInput(f"untrained/{name} has shape {z.shape}, but its tap {trained}")
-  kinds = _kinds(named["attributes"], continuous, discrete)
-  known, doubts = _attributes(named["attributes"], kinds)
+  known, doubts = encoded(named["attributes"], continuous, discrete)
   num_rows = next(iter(taps_by_name.values())).shape[1]
   found = Arrays(
     taps_by_name,
@@ -142,9 +140,9 @@ def arrays(
   taps_by_name, twins, notes = layout.pooled(taps_by_name, twins, mask, lengths, pool)
   taps_by_name, read_as, asked = layout.oriented(taps_by_name, channels)
   twins, _, _ = layout.oriented(twins, channels)
-  for place, group in (("taps", taps_by_name), ("untrained", twins)):
+  for where, group in (("taps", taps_by_name), ("untrained", twins)):
     for name, z in group.items():
-      _finite(z, f"{place}/{name}")
+      _finite(z, f"{where}/{name}")
   doubts += asked
   if copies := str(repeats([z[0] for z in taps_by_name.values()], found.groups)):
     doubts.append(copies)
@@ -175,9 +173,9 @@ def read(path: str | pathlib.Path, continuous: Iterable[str] = (), **how: Any) -
   Raises:
     BadInput: an unreadable path, an unknown or missing part, or as `arrays`.
   """
-  parts, notes = inputs.parts(pathlib.Path(path))
+  parts, notes, doubts = inputs.parts(pathlib.Path(path))
   found = arrays(**parts, continuous=continuous, **how)
-  return found._replace(notes=(*notes, *found.notes))
+  return found._replace(notes=(*notes, *found.notes), doubts=(*doubts, *found.doubts))
 
 
 def _taps(
@@ -212,55 +210,6 @@ def _seeds(seeds: Any) -> tuple[int, ...] | None:
   if len(set(numbers.tolist())) < len(numbers):
     raise BadInput(f"seeds={numbers.tolist()} repeats itself; expected distinct ones")
   return tuple(numbers.tolist())
-
-
-def _kinds(
-  named: Mapping[str, Any], continuous: Iterable[str], discrete: Iterable[str]
-) -> dict[str, Kind]:
-  """What a person said an attribute is."""
-  kinds: dict[str, Kind] = {}
-  said: dict[Kind, Iterable[str]] = {"continuous": continuous, "discrete": discrete}
-  for kind, names in said.items():
-    for name in [names] if isinstance(names, str) else names:
-      if name not in named:
-        raise BadInput(f"{kind} names {name!r}, no attribute; {nearest(name, named)}")
-      if kinds.setdefault(name, kind) != kind:
-        raise BadInput(f"{name} is said to be continuous and discrete; expected one")
-  return kinds
-
-
-def _attributes(
-  named: Mapping[str, Any], kinds: Mapping[str, Kind]
-) -> tuple[dict[str, Attribute], list[str]]:
-  """The attributes, and what is to be asked about them."""
-  found, doubts = {}, []
-  for name, values in named.items():
-    if isinstance(values, Attribute):
-      found[name] = values
-      continue
-    place = f"attributes/{name}"
-    one = found[name] = encode(values, place, kinds.get(name))
-    rows = int(one.known.sum())
-    if one.kind == "discrete" and len(one.labels) > max(20, MOST_CLASSES * rows):
-      raise BadInput(
-        f"{place} has {len(one.labels):,} classes in {rows:,} rows: it names the rows and "
-        "is no attribute\n  leave it out, or call it id or groups; a quantity is "
-        f"continuous={name}"
-      )
-    if name not in kinds and (asked := question(values, one, place)):
-      doubts.append(asked)
-  return found, doubts
-
-
-def _described(name: str, one: Attribute) -> str:
-  unknown = int((~one.known).sum())
-  rest = f", {unknown:,} unknown" if unknown else ""
-  if one.kind != "discrete":
-    return (
-      f"{name}: a quantity, {np.nanmin(one.values):g} to {np.nanmax(one.values):g}{rest}"
-    )
-  shown = ", ".join(one.labels[:4]) + (", ..." if len(one.labels) > 4 else "")
-  return f"{name}: {len(one.labels)} classes ({shown}){rest}"
 
 
 def _classes(values: Any, name: str) -> Attribute:
@@ -347,10 +296,16 @@ def _finite(z: np.ndarray, name: str) -> None:
   if z.dtype.kind != "f":
     return
   step = max(1, CHUNK // z[0, 0].size)
-  bad = sum(
-    int(np.count_nonzero(~(np.abs(z_N[start : start + step]) <= LARGEST)))
-    for z_N in z
-    for start in range(0, len(z_N), step)
-  )
+  bad, first = 0, ""
+  for z_N in z:
+    for start in range(0, len(z_N), step):
+      lost = ~(np.abs(z_N[start : start + step]) <= LARGEST)
+      bad += int(np.count_nonzero(lost))
+      if bad and not first:
+        row, *inner = (int(at) for at in np.argwhere(lost)[0])
+        first = place(start + row, ", ".join(map(str, inner)))
   if bad:
-    raise BadInput(f"{name} has {bad} NaN or infinite values of {z.size} (as float32)")
+    raise BadInput(
+      f"{name} has {bad} NaN or infinite values of {z.size} (as float32)\n  the first in "
+      f"{first}, counted from 0"
+    )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import decimal
 import numbers
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ovl import inputs
 from ovl.inputs.holders import missing
-from ovl.inputs.words import UNKNOWN
+from ovl.inputs.words import UNKNOWN, nearest
 from ovl.types import Attribute, BadInput, Kind
 
+MOST_CLASSES = 0.5  # of the rows: more name the rows, and are no attribute
 MAX_WHOLE = 20  # more distinct whole numbers are a quantity, unless they are codes
 
 
@@ -84,6 +86,21 @@ def question(
   )
 
 
+def _kinds(
+  named: Mapping[str, Any], continuous: Iterable[str], discrete: Iterable[str]
+) -> dict[str, Kind]:
+  """What a person said an attribute is."""
+  kinds: dict[str, Kind] = {}
+  said: dict[Kind, Iterable[str]] = {"continuous": continuous, "discrete": discrete}
+  for kind, names in said.items():
+    for name in [names] if isinstance(names, str) else names:
+      if name not in named:
+        raise BadInput(f"{kind} names {name!r}, no attribute; {nearest(name, named)}")
+      if kinds.setdefault(name, kind) != kind:
+        raise BadInput(f"{name} is said to be continuous and discrete; expected one")
+  return kinds
+
+
 def _kind(classes: np.ndarray) -> Kind:
   """What distinct values, sorted, are taken for."""
   if classes.dtype.kind in "bU":
@@ -92,6 +109,54 @@ def _kind(classes: np.ndarray) -> Kind:
   gapless = classes[0] in (0, 1) and classes[-1] - classes[0] == K - 1
   codes = (classes % 1 == 0).all() and (K <= MAX_WHOLE or gapless)
   return "discrete" if codes else "continuous"
+
+
+def encoded(
+  named: Mapping[str, Any], continuous: Iterable[str], discrete: Iterable[str]
+) -> tuple[dict[str, Attribute], list[str]]:
+  """Encodes several columns.
+
+  Args:
+    named: name -> `[N]` of any holder, or an `Attribute`.
+    continuous: names of quantities, whatever they look like.
+    discrete: names of classes, whatever they look like.
+
+  Returns:
+    The attributes, and what is to be asked about them.
+
+  Raises:
+    BadInput: as `encode`; a name that is no attribute; classes that name the rows.
+  """
+  kinds = _kinds(named, continuous, discrete)
+  found, doubts = {}, []
+  for name, values in named.items():
+    if isinstance(values, Attribute):
+      found[name] = values
+      continue
+    place = f"attributes/{name}"
+    one = found[name] = encode(values, place, kinds.get(name))
+    rows = int(one.known.sum())
+    if one.kind == "discrete" and len(one.labels) > max(20, MOST_CLASSES * rows):
+      raise BadInput(
+        f"{place} has {len(one.labels):,} classes in {rows:,} rows: it names the rows and "
+        "is no attribute\n  leave it out, or call it id or groups; a quantity is "
+        f"continuous={name}"
+      )
+    if name not in kinds and (asked := question(values, one, place)):
+      doubts.append(asked)
+  return found, doubts
+
+
+def described(name: str, one: Attribute) -> str:
+  """A line on how an attribute is read."""
+  unknown = int((~one.known).sum())
+  rest = f", {unknown:,} unknown" if unknown else ""
+  if one.kind != "discrete":
+    return (
+      f"{name}: a quantity, {np.nanmin(one.values):g} to {np.nanmax(one.values):g}{rest}"
+    )
+  shown = ", ".join(one.labels[:4]) + (", ..." if len(one.labels) > 4 else "")
+  return f"{name}: {len(one.labels)} classes ({shown}){rest}"
 
 
 def codes(values: Any, name: str = "groups") -> np.ndarray:
@@ -125,7 +190,7 @@ def _split(values: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
   if raw.ndim != 1:
     raise BadInput(
       f"{name} has shape {raw.shape}, expected one value an example: [N]\n  of batches "
-      "np.concatenate them; of columns give each its name"
+      "np.concatenate them; of columns give each its name; of one-hot codes argmax(1)"
     )
   holes = np.ma.getmaskarray(raw)
   if raw.dtype.kind in "OT":

@@ -31,7 +31,7 @@ def columns(tmp_path, text, name="attributes.csv", encoding="utf-8"):
 def test_text_is_read_as_it_was_written(tmp_path, delimiter, end, encoding):
   rows = [["name", "age", "x"], ["Zoë", "31", "1.5"], ['"a, b; c\td|e"', "NA", "-2e3"]]
   text = end.join(delimiter.join(row) for row in rows) + end
-  found, notes = columns(tmp_path, text, encoding=encoding)
+  found, notes, _ = columns(tmp_path, text, encoding=encoding)
   assert list(found["name"]) == ["Zoë", "a, b; c\td|e"]
   assert list(found["age"]) == [31, None]
   assert list(found["x"]) == [1.5, -2000.0]
@@ -60,7 +60,7 @@ def test_cells_are_numbers_only_where_all_are(tmp_path, cells, expected):
 
 
 def test_decimal_commas_where_semicolons_part_the_cells(tmp_path):
-  found, _ = columns(tmp_path, "x;y;id\n1,5;3;1,5\n-0,25;4;2,5\n")
+  found, *_ = columns(tmp_path, "x;y;id\n1,5;3;1,5\n-0,25;4;2,5\n")
   assert list(found["x"]) == [1.5, -0.25]
   assert list(found["y"]) == [3, 4]
   assert list(found["id"]) == ["1,5", "2,5"]
@@ -80,10 +80,27 @@ def test_decimal_commas_where_semicolons_part_the_cells(tmp_path):
   ],
 )
 def test_an_index_is_left_out_with_a_word(tmp_path, text):
-  found, notes = columns(tmp_path, text)
+  found, notes, _ = columns(tmp_path, text)
   assert list(found) == ["sex"]
   assert list(found["sex"]) == ["m", "f", "m"]
   assert all("left out" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+  ("cell", "said"),
+  [
+    ("12a", ["attributes.csv: row 9, column age is '12a' where nearly all are numbers"]),
+    ("007", []),
+    ("1_1", []),
+    ("NA", []),
+    ("3", []),
+  ],
+)
+def test_a_slip_in_a_column_of_numbers_is_said_with_its_place(tmp_path, cell, said):
+  cells = [str(i) for i in range(20)]
+  cells[7] = cell
+  _, _, doubts = columns(tmp_path, "sex,age\n" + "".join(f"m,{c}\n" for c in cells))
+  assert [doubt.partition(":")[0] + ":" + doubt.split(":")[1] for doubt in doubts] == said
 
 
 def test_a_column_called_index_that_counts_nothing_stays(tmp_path):

@@ -39,14 +39,17 @@ INSTEAD = {
 }
 
 
-def parts(path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
-  """What an npz or a folder holds, by the arguments of `arrays`, and notes on it.
+Parts = tuple[dict[str, Any], list[str], list[str]]
+
+
+def parts(path: pathlib.Path) -> Parts:
+  """What an npz or a folder holds, by the arguments of `arrays`; notes; doubts.
 
   Raises:
     BadInput: an unreadable path, an unknown or missing part.
   """
   _exists(path)
-  return _folder(path) if path.is_dir() else (_npz(path), [])
+  return _folder(path) if path.is_dir() else (_npz(path), [], [])
 
 
 def array(path: str | pathlib.Path) -> np.ndarray:
@@ -91,7 +94,7 @@ def _npz(path: pathlib.Path) -> dict[str, Any]:
   return {place: value for place, value in found.items() if len(value)}
 
 
-def _folder(path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
+def _folder(path: pathlib.Path) -> Parts:
   tables = [path / name for name in TABLES if (path / name).exists()]
   if not (path / "taps").exists():
     raise BadInput(f"{path} has no taps; {nearest('taps', _names(path.iterdir()))}")
@@ -100,7 +103,7 @@ def _folder(path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
     raise BadInput(f"{path} has no attributes.csv; {near}")
   if len(tables) > 1:
     raise BadInput(f"{path} has {listed(t.name for t in tables)}; expected one of them")
-  columns, notes = table.read(tables[0])
+  columns, notes, doubts = table.read(tables[0])
   found: dict[str, Any] = {"attributes": {}}
   for name, column in columns.items():
     single = name in COLUMNS
@@ -116,7 +119,7 @@ def _folder(path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
   for name in ("seeds", "lengths"):
     if (file := path / f"{name}.npy").exists():
       found[name] = _array(file, name)
-  return found, notes
+  return found, notes, doubts
 
 
 def _array(file: pathlib.Path, place: str) -> np.ndarray:

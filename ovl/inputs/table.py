@@ -35,6 +35,8 @@ REAL = re.compile(
   r"(?i)[+-]?((?!0[0-9]+$)(?![0-9]{19})[0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?"
   r"|[+-]?(inf|infinity)"
 )
+DIGITS = re.compile(r"[0-9_]+")
+FEW = 0.1  # of a column's cells: where fewer are no numbers, those may be slips
 SIGNS = ("?", ".", "-", "*")  # unknown among numbers; "?" among words as well
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 COUNTING = ("index", "level_0")  # names that pandas gives an index
@@ -46,10 +48,12 @@ class Table(NamedTuple):
   Attributes:
     columns: name -> one value a row.
     notes: sentences.
+    doubts: sentences on what a person should look at.
   """
 
   columns: dict[str, Any]
   notes: list[str]
+  doubts: list[str]
 
 
 def read(path: pathlib.Path) -> Table:
@@ -66,7 +70,7 @@ def read(path: pathlib.Path) -> Table:
       come twice, no rows, a package that is not installed.
   """
   binary = path.suffix.lower() in BINARY
-  columns, notes = _binary(path) if binary else _text(path)
+  columns, notes, doubts = _binary(path) if binary else _text(path)
   for name in list(columns):
     if why := _counts_rows(name, columns, first=name == next(iter(columns))):
       del columns[name]
@@ -77,7 +81,7 @@ def read(path: pathlib.Path) -> Table:
       raise BadInput(f"{path.name}: column {where} has no name; name it, or leave it out")
   if not columns:
     raise BadInput(f"{path.name} has no column with a name; expected a header")
-  return Table(columns, notes)
+  return Table(columns, notes, doubts)
 
 
 def _text(path: pathlib.Path) -> Table:
@@ -99,13 +103,20 @@ def _text(path: pathlib.Path) -> Table:
         f"header ({listed(header)}); a cell with {delimiter!r} in it needs quotes"
       )
   columns: dict[str, Any] = {}
+  doubts: list[str] = []
   for name, column in zip(header, zip(*(c for _, c in body), strict=True), strict=True):
     if not name and not any(column):
       continue  # a delimiter at the end of every row is no column
     if name in columns:
       raise BadInput(f"{path.name}: column {name!r} comes twice")
     columns[name] = _parse(column, name in IDENTITY, comma=delimiter == ";")
-  return Table(columns, notes)
+    if name not in IDENTITY and (cell := _odd(columns[name])):
+      row = body[column.index(cell)][0]
+      doubts.append(
+        f"{path.name}: {place(row, name)} is {cell!r} where nearly all are numbers: the "
+        "column is read as text; empty cells are unknown"
+      )
+  return Table(columns, notes, doubts)
 
 
 def _decoded(path: pathlib.Path) -> tuple[str, str]:
@@ -174,6 +185,15 @@ def _parse(
   return holed if worded else cells
 
 
+def _odd(column: Sequence[int | float | str | None]) -> str:
+  """The first cell that keeps a column from being one of numbers; "" where many do."""
+  text = [cell for cell in column if isinstance(cell, str)]
+  odd = [cell for cell in text if not REAL.fullmatch(cell)]
+  few = 0 < len(odd) <= FEW * len(text)
+  # Digits alone are no slip: 007 and 1_11 are names.
+  return odd[0] if few and not any(DIGITS.fullmatch(cell) for cell in odd) else ""
+
+
 def _put(holed: list[str | None], filled: Sequence[Any]) -> list[Any]:
   values = iter(filled)
   return [None if cell is None else next(values) for cell in holed]
@@ -219,4 +239,4 @@ def _binary(path: pathlib.Path) -> Table:
     name: table[name] if not UNNAMED.fullmatch(name) else plain(table[name], name)
     for name in names
   }
-  return Table(columns, [])
+  return Table(columns, [], [])
