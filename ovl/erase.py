@@ -9,37 +9,22 @@ import pathlib
 import warnings
 import zipfile
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ovl import columns, rng
+from ovl import erasure as fitting
+from ovl import rng, stats
 from ovl.chain import run
+from ovl.concepts import Concept, as_long, attributes, coded, concept, taken
 from ovl.load import load, nearest
-from ovl.types import Attribute, BadInput, Eraser, Erasure, Kind, Model, Params, Stage
+from ovl.types import BadInput, Eraser, Erasure, Model, Params, Stage
 
-FORMAT = 1
-MIN_ROWS = 10
-
-
-class Concept(NamedTuple):
-  """How one attribute becomes columns: as it was where the eraser was fitted.
-
-  Attributes:
-    name: of the attribute; "s" where there is one without a name.
-    kind: "discrete", "continuous" or "vector".
-    labels: classes, in the order of the columns.
-    mean: of the column of a quantity, of each column of a vector.
-    scale: their standard deviations.
-  """
-
-  name: str
-  kind: Kind
-  labels: tuple[str, ...] = ()
-  mean: tuple[float, ...] = ()
-  scale: tuple[float, ...] = ()
+FORMAT = 2
+UNITS = ("offset_D", "scale")  # kept in float64
+WRITES = 0.05  # share of what there is to know: above that a warning says so
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,24 +48,39 @@ class FittedEraser:
     """r(z), row by row; traced where z is.
 
     Args:
-      z: `[N, D]`, or `[S, N, D]` where it was fitted on S models.
+      z: `[N, D]`, or `[S, N, D]` where it was fitted on S models. An eraser of one model
+        that needs no attribute takes any `[..., D]`, such as tokens.
       s: the attribute of the rows, as it was given to `ovl.erase`; read by oracle
         methods only.
 
     Returns:
-      float32 of the shape of z; a JAX array where z is one, else a NumPy array.
+      Of the shape of z, float64 where z is, else float32; a JAX array where z is one,
+      else a NumPy array.
 
     Raises:
       BadInput: another shape, or an attribute that is missing, unknown or not given.
     """
-    rows = _rows(z)
-    mean = self.erasure.arrays["mean_D"]
-    if rows.ndim != mean.ndim + 1 or (*rows.shape[:-2], rows.shape[-1]) != mean.shape:
-      fitted = ", ".join(map(str, (*mean.shape[:-1], "N", mean.shape[-1])))
-      raise BadInput(f"z has shape {list(rows.shape)}; this eraser takes [{fitted}]")
+    rows = _rows(z, any_shape=True)
+    shape, arrays = rows.shape, self.erasure.arrays
+    lead, D = arrays["mean_D"].shape[:-1], arrays["mean_D"].shape[-1]
+    free = not lead and not self.erasure.oracle
+    expected = (*lead, *shape[-2:-1], D)
+    if rows.ndim < 2 or (rows.shape[-1:] != (D,) if free else rows.shape != expected):
+      fitted = ", ".join(map(str, (*lead, "N", D)))
+      how = f": z.reshape(-1, {D})" if not lead and shape[-1:] == (D,) else ""
+      raise BadInput(f"z has shape {list(shape)}; this eraser takes [{fitted}]{how}")
+    if free:
+      rows = rows.reshape(-1, D)
     s_NM = self._columns(s, rows.shape[-2]) if self.erasure.oracle else None
-    out = _applied(self.erasure.apply, self.erasure.arrays, rows, s_NM)
-    return out if isinstance(z, jax.Array) else np.asarray(out)
+    if isinstance(rows, jax.Array):
+      out = _applied(self.erasure.apply, arrays, rows.astype(jnp.float32), s_NM)
+      return out.reshape(shape)
+    wide = rows.dtype == np.float64
+    if not lead:
+      arrays, rows = {name: x[None] for name, x in arrays.items()}, rows[None]
+    s_SNM = None if s_NM is None else np.broadcast_to(s_NM, (len(rows), *s_NM.shape))
+    edited = fitting.on_host(self.erasure._replace(arrays=arrays), rows, s_SNM)
+    return edited.reshape(shape).astype(np.float64 if wide else np.float32)
 
   def __getitem__(self, model: int) -> FittedEraser:
     """The eraser of one of several models."""
@@ -112,10 +112,10 @@ class FittedEraser:
       about = json.loads(str(arrays.pop("header")))
       if about["format"] != FORMAT:
         raise ValueError(f"format {about['format']}, expected {FORMAT}")
-      concepts = tuple(_concept(**c) for c in about["concepts"])
+      concepts = tuple(concept(**c) for c in about["concepts"])
       eraser = load("erasers", about["method"], **about["settings"])
-      made = Erasure({k: jnp.asarray(x) for k, x in arrays.items()}, eraser.apply)
-      made = made._replace(oracle=eraser.oracle)
+      held = {k: x if k in UNITS else jnp.asarray(x) for k, x in arrays.items()}
+      made = Erasure(held, fitting.in_units(eraser.apply), eraser.oracle)
       out = cls(about["method"], about["settings"], concepts, made)
       out._fits_together()
     except FileNotFoundError as error:
@@ -137,7 +137,7 @@ class FittedEraser:
   def _fits_together(self) -> None:
     """The arrays are finite, and such as the method works with."""
     arrays = self.erasure.arrays
-    if bad := [k for k, x in arrays.items() if not jnp.isfinite(x).all()]:
+    if bad := [k for k, x in arrays.items() if not np.isfinite(x).all()]:
       raise ValueError(f"{', '.join(bad)} not finite")
     shape = arrays["mean_D"].shape
     width = sum(len(c.labels) or len(c.mean) for c in self.concepts)
@@ -153,14 +153,14 @@ class FittedEraser:
         f"method={self.method!r} needs the attribute of the rows: eraser(z, s)"
       )
     kinds = {c.name: c.kind for c in self.concepts}
-    given = _attributes(s, kinds)
-    _as_long(given, rows)
+    given = attributes(s, kinds)
+    as_long(given, rows)
     for name, attribute in given.items():
       if missing := int((~attribute.known).sum()):
         raise BadInput(f"{name} is missing in {missing} rows, which cannot be erased then")
     if set(given) != set(kinds):
       raise BadInput(f"s has {', '.join(given)}; fitted on {', '.join(kinds)}")
-    return np.concatenate([_coded(given[c.name], c) for c in self.concepts], 1)
+    return np.concatenate([coded(given[c.name], c) for c in self.concepts], 1)
 
 
 def erase(
@@ -186,24 +186,65 @@ def erase(
       attribute that is constant or that the method does not take, too few rows.
   """
   name = "" if isinstance(method, Eraser) else method
-  eraser = method if isinstance(method, Eraser) else load("erasers", method, **settings)
-  rows, given = _rows(z), _attributes(s, {})
-  _as_long(given, rows.shape[-2])
+  eraser = method if isinstance(method, Eraser) else load("erasers", name, **settings)
+  rows, given = _rows(z), attributes(s, {})
+  tokens = f", read as [models, N, D]; of tokens give z.reshape(-1, {rows.shape[-1]})"
+  as_long(given, rows.shape[-2], tokens if rows.ndim == 3 else "")
   known_N = np.logical_and.reduce([attribute.known for attribute in given.values()])
-  concepts = tuple(_taken(eraser, name, k, a, known_N) for k, a in given.items())
-  if len(concepts) > 1 and not eraser.several:
+  told = tuple(taken(eraser, name, k, a, known_N) for k, a in given.items())
+  if len(told) > 1 and not eraser.several:
     raise BadInput(f"method={name!r} erases one attribute; s has {', '.join(given)}")
-  s_NM = np.concatenate([_coded(given[c.name], c) for c in concepts], 1)
+  s_NM = np.concatenate([coded(given[c.name], c) for c in told], 1)
+  if eraser.refuse and (wrong := eraser.refuse(s_NM[known_N].sum(0), rows.shape[-1])):
+    raise BadInput(f"{name or 'the eraser'}: {wrong}")
+  z_SND = np.asarray(rows if rows.ndim == 3 else rows[None])
+  many = (np.broadcast_to(x, (len(z_SND), *x.shape)) for x in (s_NM, known_N))
+  s_SNM, mask_SN = (x.astype(np.float32) for x in many)
   key = rng.stream(jax.random.key(seed), "erase")
-  arrays = _fitted(eraser, rows, s_NM, jnp.asarray(known_N, jnp.float32), key)
-  made = Erasure(arrays, eraser.apply, eraser.oracle)
+  made = fitting.fit(eraser, z_SND, s_SNM, mask_SN, key)
+  _warn(name or "the eraser", eraser, made, (z_SND, s_SNM, mask_SN), told, seed)
+  if rows.ndim == 2:
+    made = made._replace(arrays={name: x[0] for name, x in made.arrays.items()})
+  return FittedEraser(name, settings, told, made)
+
+
+def _warn(
+  name: str,
+  eraser: Eraser,
+  made: Erasure,
+  rows: tuple,
+  told: tuple[Concept, ...],
+  seed: int,
+) -> None:
+  """What a person must know of an eraser, by measured numbers."""
   if made.dropped:
     warnings.warn(
-      f"{name or 'the eraser'}: {made.dropped} directions that carry the concept are below "
-      "tolerance or beyond rank, and stay",
-      stacklevel=2,
+      f"{name}: {made.dropped} directions that carry the concept are below tolerance or "
+      "beyond rank, and stay",
+      stacklevel=3,
     )
-  return FittedEraser(name, settings, concepts, made)
+  idle_S = made.arrays["removed"] == 0
+  if idle_S.any() and (nats := fitting.linear(*(x[idle_S] for x in rows)).max()) > 0:
+    warnings.warn(
+      f"{name} removed nothing, and a linear reader of these rows reads {nats:.3f} nats "
+      "more than noise would",
+      stacklevel=3,
+    )
+  if not eraser.oracle:
+    return
+  nats = float(fitting.written(eraser, rows, seed).max())
+  share = -np.expm1(-2 * nats)
+  if len(told) == 1 and told[0].kind == "discrete":
+    codes = rows[1][0][rows[2][0] > 0].argmax(1)
+    share = nats / stats.entropy(codes, len(told[0].labels))
+  if share > WRITES:
+    warnings.warn(
+      f"{name} writes the concept into rows: fitted to half of these with the concept "
+      f"shuffled, it wrote {nats:.3f} nats ({share:.0%} of what there is) into the other "
+      "half: give it more rows or fewer columns, or a method that does not read the "
+      "concept of the row",
+      stacklevel=3,
+    )
 
 
 def inside(model: Model, tap: str, eraser: FittedEraser | Erasure) -> Model:
@@ -260,19 +301,6 @@ def inside(model: Model, tap: str, eraser: FittedEraser | Erasure) -> Model:
 # ---- programs ------------------------------------------------------------------------
 
 
-@functools.partial(jax.jit, static_argnames="eraser")
-def _fitted(eraser: Eraser, z: Any, s_NM: Any, mask_N: Any, key: Any) -> dict[str, Any]:
-  if z.ndim == 2:
-    return eraser.arrays(z, s_NM, mask_N, key)
-
-  def one(of_model: tuple[Any, Any]) -> dict[str, Any]:
-    return eraser.arrays(of_model[0], s_NM, mask_N, of_model[1])
-
-  # Moments are batched; what iterates over rows runs model by model and stops by model.
-  over = jax.lax.map if eraser.statistics is None else lambda f, x: jax.vmap(f)(x)
-  return over(one, (z, jax.random.split(key, len(z))))
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _applied(apply: Any, arrays: dict[str, Any], z: Any, s_NM: Any) -> Any:
   if z.ndim == 2:
@@ -283,115 +311,18 @@ def _applied(apply: Any, arrays: dict[str, Any], z: Any, s_NM: Any) -> Any:
 # ---- what came -----------------------------------------------------------------------
 
 
-def _rows(z: Any) -> Any:
-  """`[N, D]` or `[S, N, D]`, float32 and finite."""
+def _rows(z: Any, any_shape: bool = False) -> Any:
+  """`[N, D]` or `[S, N, D]`: finite numbers, float64 or of a JAX array's own type."""
   out = z if isinstance(z, jax.Array) else np.asarray(z)
   if out.dtype.kind not in "biuf" and out.dtype != jnp.bfloat16:
     raise BadInput(f"z has type {out.dtype}, expected numbers")
-  if out.ndim not in (2, 3) or 0 in out.shape:
+  if not any_shape and (out.ndim not in (2, 3) or 0 in out.shape):
     raise BadInput(f"z has shape {list(out.shape)}, expected [N, D] or [models, N, D]")
-  out = out.astype(np.float32)
   if not isinstance(out, jax.core.Tracer):
     xp = jnp if isinstance(out, jax.Array) else np
     if bad := int((~xp.isfinite(out)).sum()):
-      raise BadInput(f"z has {bad} values that are not finite in float32")
+      raise BadInput(f"z has {bad} values that are not finite")
   return out
-
-
-def _attributes(s: Any, kinds: Mapping[str, Kind]) -> dict[str, Attribute]:
-  """Name -> attribute of one column, a matrix, or several of either."""
-  if isinstance(s, Mapping) and not s:
-    raise BadInput("s is empty, expected {name: column}")
-  named = s if isinstance(s, Mapping) else {"s": s}
-  return {name: _attribute(x, name, kinds.get(name)) for name, x in named.items()}
-
-
-def _attribute(s: Any, name: str, kind: Kind | None) -> Attribute:
-  if isinstance(s, Attribute):
-    return s
-  raw = np.asarray(s) if hasattr(s, "__array__") else np.array(s, object)
-  if raw.ndim < 2:
-    return columns.encode(s, name, None if kind == "vector" else kind)
-  if raw.ndim > 2:
-    raise BadInput(f"{name} has shape {list(raw.shape)}, expected [N] or [N, M]")
-  try:
-    values = np.asarray(raw, np.float64)
-  except (TypeError, ValueError):
-    raise BadInput(f"{name} has {raw.shape[1]} columns that are no numbers") from None
-  if np.isinf(values).any():
-    raise BadInput(f"{name} has infinite values; expected finite or missing")
-  indicators = np.isin(values[~np.isnan(values)], (0, 1)).all()
-  if raw.dtype.kind in "iu" and not indicators:
-    raise BadInput(
-      f"{name} has {raw.shape[1]} columns of integers, which are codes and no quantities; "
-      "expected {name: column} for several attributes, or floats"
-    )
-  return Attribute(values, "vector")
-
-
-def _as_long(given: Mapping[str, Attribute], rows: int) -> None:
-  for name, attribute in given.items():
-    if len(attribute.values) != rows:
-      raise BadInput(f"{name} has {len(attribute.values):,} rows and z {rows:,}")
-
-
-def _taken(
-  eraser: Eraser, method: str, name: str, attribute: Attribute, known_N: np.ndarray
-) -> Concept:
-  """The concept, if the method takes it and there is something to erase."""
-  kind, values = attribute.kind, attribute.values[known_N]
-  if kind not in eraser.attribute:
-    takes = " or ".join(eraser.attribute)
-    raise BadInput(f"method={method!r} takes {takes} attributes; {name} is {kind}")
-  if len(values) < MIN_ROWS:
-    raise BadInput(
-      f"{len(values)} rows have a known {name}: too few, expected at least {MIN_ROWS}"
-    )
-  if not (values != values[0]).any():
-    raise BadInput(f"{name} is constant: there is nothing to erase")
-  if kind == "discrete":
-    if len(attribute.labels) > max(20, len(values) // 10):
-      raise BadInput(
-        f"{name} has {len(attribute.labels):,} classes in {len(values):,} rows: an "
-        "identity is no attribute; floats are meant where it is a quantity"
-      )
-    return Concept(name, kind, attribute.labels)
-  values_NM = values.reshape(len(values), -1)
-  spread = values_NM.std(0)
-  return Concept(
-    name,
-    kind,
-    mean=tuple(values_NM.mean(0).tolist()),
-    scale=tuple(np.where(spread > 0, spread, 1.0).tolist()),
-  )
-
-
-def _coded(attribute: Attribute, concept: Concept) -> np.ndarray:
-  """Columns `[N, M]`, float32; 0 where the attribute is unknown."""
-  if concept.kind != attribute.kind:
-    raise BadInput(f"{concept.name} is {attribute.kind}; it was {concept.kind} at fitting")
-  if concept.kind == "discrete":
-    at = {label: i for i, label in enumerate(concept.labels)}
-    for label in attribute.labels:
-      if label not in at:
-        known = nearest(label, list(concept.labels))
-        raise BadInput(f"{concept.name} has the class {label!r}, not seen before: {known}")
-    # One more row, of zeros, for the code -1.
-    rows = np.eye(len(at), dtype=np.float32)[[at[label] for label in attribute.labels]]
-    return np.concatenate([rows, np.zeros((1, len(at)), np.float32)])[attribute.values]
-  values_NM = attribute.values.reshape(len(attribute.values), -1)
-  if values_NM.shape[1] != len(concept.mean):
-    raise BadInput(
-      f"{concept.name} has {values_NM.shape[1]} columns; at fitting {len(concept.mean)}"
-    )
-  scaled_NM = (values_NM - np.array(concept.mean)) / np.array(concept.scale)
-  return np.where(attribute.known[:, None], scaled_NM, 0.0).astype(np.float32)
-
-
-def _concept(
-  name: str, kind: Kind, labels: list[str], mean: list[float], scale: list[float]
-) -> Concept:
-  return Concept(name, kind, tuple(labels), tuple(mean), tuple(scale))
 
 
 def _host(arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -230,7 +230,8 @@ class Erasure(NamedTuple):
   """A fitted eraser: arrays, and the pure function that uses them.
 
   Attributes:
-    arrays: name -> array; `mean_D` `[D]` and `dropped`, a count, are always there.
+    arrays: name -> array; `mean_D` `[D]` and the counts `removed` and `dropped` are
+      always there.
     apply: `(arrays, z_ND, s_NM=None) -> z_ND`; `s_NM` is read where `oracle`.
     oracle: it needs the attribute of the rows it is applied to.
   """
@@ -243,6 +244,12 @@ class Erasure(NamedTuple):
   def dropped(self) -> int:
     """How many directions that carry the concept were left in, all models together."""
     return int(np.sum(self.arrays["dropped"]))
+
+
+  @property
+  def removed(self) -> int:
+    """How many directions are erased; of several models the fewest."""
+    return int(np.min(self.arrays["removed"]))
 
 
 class Eraser(NamedTuple):
@@ -261,6 +268,7 @@ class Eraser(NamedTuple):
     attribute: the kinds of attributes it takes.
     oracle: `apply` needs `s_NM`.
     several: it takes the columns of several attributes at once.
+    refuse: `(rows of each column [M], D) -> what is wrong`, "" where nothing is.
   """
 
   solve: Callable[[Params, PRNGKeyArray], dict[str, Array]]
@@ -270,6 +278,7 @@ class Eraser(NamedTuple):
   attribute: tuple[Kind, ...] = ("discrete",)
   oracle: bool = False
   several: bool = True
+  refuse: Callable[[np.ndarray, int], str] | None = None
 
   def arrays(self, z_ND: Array, s_NM: Array, mask_N: Array, key: Any) -> dict[str, Array]:
     """From rows to the arrays of an `Erasure`, in one step that `vmap` and `jit` take."""

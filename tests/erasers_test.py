@@ -18,13 +18,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 import ovl
+import ovl.erasure
 from ovl.erase import FittedEraser, inside
 from ovl.load import load, names
 from ovl.types import Attribute, BadInput, Erasure, Model, Stage
 
 _hook = install_import_hook(["ovl.erasers"], "beartype.beartype")
 
-from ovl.erasers import _moments, rlace  # noqa: E402
+from ovl.erasers import _moments, _slopes, rlace  # noqa: E402
 
 KEY = jax.random.key(0)
 METHODS = names("erasers")
@@ -212,21 +213,16 @@ def test_leace_edits_less_than_projections_and_more_than_its_oracle():
   assert sorted(moved, key=moved.__getitem__) == list(moved)
 
 
-def test_not_affine_edits_about_zero():
-  z_ND, s_N = planted()
-  about = ovl.erase(z_ND, s_N, affine=False)
-  np.testing.assert_allclose(about(0 * z_ND), 0 * z_ND)
-  assert np.abs(ovl.erase(z_ND, s_N)(0 * z_ND)).max() > 0.1
-
-
 # ---- twins ---------------------------------------------------------------------------
 
 
 def projection_twin(z_ND, s_N):
-  """Differences of class means, by QR."""
-  means = np.stack([z_ND[s_N == k].mean(0) for k in np.unique(s_N)])
+  """Differences of class means, by QR, in standard deviations of the columns."""
+  mean_D, sd_D = z_ND.mean(0), z_ND.std(0)
+  x_ND = (z_ND - mean_D) / sd_D
+  means = np.stack([x_ND[s_N == k].mean(0) for k in np.unique(s_N)])
   q, _ = np.linalg.qr((means[1:] - means[0]).T)
-  return z_ND - (z_ND - z_ND.mean(0)) @ q @ q.T
+  return mean_D + sd_D * (x_ND - x_ND @ q @ q.T)
 
 
 def oracle_twin(z_ND, s_N):
@@ -237,6 +233,8 @@ def oracle_twin(z_ND, s_N):
 
 def quadratic_twin(z_ND, s_N):
   """Barycentre by the fixed point, with matrix square roots in float64."""
+  mean_D, sd_D = z_ND.mean(0), z_ND.std(0)
+  z_ND = (z_ND - mean_D) / sd_D
 
   def root(a):
     return scipy.linalg.sqrtm(a).real
@@ -253,8 +251,8 @@ def quadratic_twin(z_ND, s_N):
   for k, c in zip(classes, cov, strict=True):
     r = root(c)
     move = np.linalg.inv(r) @ root(r @ centre @ r) @ np.linalg.inv(r)
-    out[s_N == k] = z_ND.mean(0) + (z_ND[s_N == k] - z_ND[s_N == k].mean(0)) @ move
-  return out
+    out[s_N == k] = (z_ND[s_N == k] - z_ND[s_N == k].mean(0)) @ move
+  return mean_D + sd_D * out
 
 
 TWINS = {
@@ -274,22 +272,32 @@ def test_closed_form_is_its_twin(name, classes):
   z_ND = z_ND * (1 + 0.5 * (s_N == 1))[:, None]
   twin = TWINS[name](z_ND.astype(float), s_N)
   tol = 2e-3 if name == "quadratic_leace" else 1e-4
-  np.testing.assert_allclose(ovl.erase(z_ND, s_N, name)(z_ND, s_N), twin, atol=tol)
+  given = {"shrinkage": "none"} if name in ORACLES else {}
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # so few rows, and nothing shrunk: it writes
+    eraser = ovl.erase(z_ND, s_N, name, **given)
+  np.testing.assert_allclose(eraser(z_ND, s_N), twin, atol=tol)
 
 
-def test_sal_ranks_by_covariance():
+def test_sal_ranks_by_correlation():
   z_ND, s_N = planted(classes=5)
   s_NM = (np.eye(5)[s_N] - np.eye(5)[s_N].mean(0)) / np.eye(5)[s_N].std(0)
-  u, *_ = np.linalg.svd(np.asarray(z_ND - z_ND.mean(0), float).T @ s_NM)
+  x_ND = (z_ND - z_ND.mean(0)) / z_ND.std(0)
+  u, *_ = np.linalg.svd(np.asarray(x_ND, float).T @ s_NM)
   with pytest.warns(UserWarning, match="2 directions"):
-    basis = np.asarray(ovl.erase(z_ND, s_N, "sal", rank=2).erasure.arrays["left_DR"])
+    left_DR = ovl.erase(z_ND, s_N, "sal", rank=2).erasure.arrays["left_DR"]
+  basis = np.asarray(left_DR)
+  basis = basis / np.maximum(np.linalg.norm(basis / z_ND.std(0)[:, None], axis=0), 1e-9)
+  basis = basis / z_ND.std(0)[:, None]
   np.testing.assert_allclose(basis @ basis.T, u[:, :2] @ u[:, :2].T, atol=1e-4)
 
 
 def test_quadratic_leace_equalises_means_and_covariances():
   z_ND, s_N = planted()
   z_ND = z_ND * (1 + s_N)[:, None]
-  out = ovl.erase(z_ND, s_N, "quadratic_leace")(z_ND, s_N)
+  with pytest.warns(UserWarning, match="it wrote"):
+    eraser = ovl.erase(z_ND, s_N, "quadratic_leace", shrinkage="none")
+  out = eraser(z_ND, s_N)
   np.testing.assert_allclose(out.mean(0), z_ND.mean(0), atol=1e-3)
   covs = np.stack([np.cov(out[s_N == k].T, bias=True) for k in range(3)])
   np.testing.assert_allclose(covs, np.broadcast_to(covs[0], covs.shape), 1e-2, 1e-2)
@@ -403,7 +411,8 @@ def test_a_linear_reader_is_at_chance_after_and_not_before(name):
   out = eraser(z_ND, s_N)
   reader = LogisticRegression(max_iter=1000)
   assert reads(reader, z_ND, s_N, TRAIN) > 0.7
-  assert reads(reader, out, s_N, TRAIN) < chance(s_N, TRAIN)
+  # INLP ends where what a classifier gains could be noise: a little may be left.
+  assert reads(reader, out, s_N, TRAIN) < chance(s_N, TRAIN) + 0.02 * (name == "inlp")
   if name != "inlp":  # it ends where what is left is noise
     seen = (out[:TRAIN] - out[:TRAIN].mean(0)) / (out[:TRAIN].std(0) + 1e-3)
     log_q = reader.fit(seen, s_N[:TRAIN]).predict_log_proba(seen)
@@ -607,7 +616,7 @@ Z, S = planted(rows=300)
     (np.where(Z[0, 0] == Z, np.inf, Z), S, {}, "1 values that are not finite"),
     (Z.astype(str), S, {}, "expected numbers"),
     (Z, np.ones(300, int), {}, "s is constant"),
-    (Z, np.arange(300), {}, "an identity is no attribute"),
+    (Z, [f"name {i}" for i in range(300)], {}, "an identity is no attribute"),
     (Z[:6], S[:6], {}, "6 rows have a known s: too few"),
     (Z, [None] * 300, {}, "no known value"),
     (Z, Z[:, 0], {"method": "inlp"}, "takes discrete attributes; s is continuous"),
@@ -729,3 +738,144 @@ def test_inside_a_network_edits_the_tap_and_what_follows():
 def test_inside_refuses(model, tap, eraser, said):
   with pytest.raises(BadInput, match=said):
     inside(model, tap, eraser).apply(*chain().init(KEY, Z), Z)
+
+
+# ---- what an oracle writes -----------------------------------------------------------
+
+
+def coin(rows, width, classes, seed=0, sparse=False):
+  """Rows that know nothing of a coin; normal, or what a ReLU leaves of them."""
+  draw = np.random.default_rng(seed)
+  z_ND = draw.normal(size=(rows, width))
+  z_ND = np.maximum(z_ND - 1, 0) if sparse else z_ND
+  return z_ND, draw.integers(0, classes, rows)
+
+
+def gaussian_gain(z_ND, s_N, train):
+  """Nats that a fresh quadratic reader gains over the shares of the classes."""
+  reader = QuadraticDiscriminantAnalysis(reg_param=0.1).fit(z_ND[:train], s_N[:train])
+  log_q = np.maximum(reader.predict_log_proba(z_ND[train:]), -12)
+  share = np.bincount(s_N[train:]) / len(s_N[train:])
+  return log_q[np.arange(len(log_q)), s_N[train:]].mean() - share @ np.log(share)
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES))
+@pytest.mark.parametrize(
+  ("rows", "width", "classes", "sparse"),
+  [(100, 24, 2, False), (700, 32, 10, False), (700, 32, 10, True)],
+)
+def test_an_oracle_does_not_write_what_it_does_not_know(name, rows, width, classes, sparse):
+  """The null: few rows, many columns; a fresh reader of other rows after the edit."""
+  other = coin(4000, width, classes, 1, sparse)
+  gains = {}
+  for shrinkage in ("noise", "none"):
+    with warnings.catch_warnings(record=True) as said:
+      warnings.simplefilter("always")
+      fitted = ovl.erase(*coin(rows, width, classes, 0, sparse), name, shrinkage=shrinkage)
+    gains[shrinkage] = gaussian_gain(fitted(*other), other[1], 2000)
+    wrote = any("it wrote" in str(w.message) for w in said)
+    assert wrote == (shrinkage == "none"), gains
+  assert gains["noise"] < 0.02
+  assert gains["none"] > gains["noise"] + 0.05
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES))
+def test_shrunk_moments_still_erase_what_is_there(name):
+  """The positive control: means of planted classes, and of a quadratic one variances."""
+  z_ND, s_N = planted(rows=3000, shift=1.0)
+  z_ND = z_ND * (1 + (s_N == 1))[:, None] if name == "quadratic_leace" else z_ND
+  out = ovl.erase(z_ND[:1500], s_N[:1500], name)(z_ND, s_N)
+  gain = gaussian_gain(z_ND, s_N, 2000)
+  assert gain > 0.15
+  assert gaussian_gain(out, s_N, 2000) < 0.15 * gain
+
+
+def test_what_is_written_has_its_known_value():
+  """Slopes of n / 2 rows of noise: each value moves the other rows by their mean error."""
+  z_ND, s_N = coin(400, 8, 2)
+  z, hot = z_ND[None].astype(np.float32), np.eye(2, dtype=np.float32)[s_N][None]
+  eraser = load("erasers", "oracle_leace", shrinkage="none")
+  draws = [
+    ovl.erasure.written(eraser, (z, hot, np.ones((1, 400), np.float32)), seed)[0]
+    for seed in range(20)
+  ]
+  # log(1 + d'd / 4) / 2 of two classes apart by d, E d'd = 4 D / n of whitened rows.
+  np.testing.assert_allclose(np.mean(draws), 8 / 200 / 2, rtol=0.25)
+  idle = load("erasers", "oracle_leace")
+  assert ovl.erasure.written(idle, (z, hot, np.ones((1, 400), np.float32)), 0)[0] < 1e-5
+
+
+def test_copies_fall_into_one_fold_wherever_they_lie():
+  z_ND = jnp.asarray(np.random.default_rng(0).normal(size=(2000, 5)), jnp.float32)
+  at_N = _slopes.fold(z_ND)
+  order_N = np.random.default_rng(1).permutation(2000)
+  np.testing.assert_array_equal(_slopes.fold(z_ND[order_N]), at_N[order_N])
+  assert 900 < int(at_N.sum()) < 1100
+
+
+def test_a_covariance_of_few_rows_is_refused_unless_it_is_shrunk():
+  z_ND, s_N = coin(60, 40, 2)
+  with pytest.raises(BadInput, match=r"rows for 40 columns.*shrinkage='noise'"):
+    ovl.erase(z_ND, s_N, "quadratic_leace", shrinkage="none")
+  out = ovl.erase(z_ND, s_N, "quadratic_leace")(z_ND, s_N)
+  assert np.linalg.norm(out, axis=1).max() < 2 * np.linalg.norm(z_ND, axis=1).max()
+
+
+# ---- scales --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"kernel", "rlace"}))
+def test_units_and_offsets_change_nothing(name):
+  """Columns of 1e-6 to 1e6, about 1e9, in float64: a reader finds what it found before."""
+  z_ND, s_N = planted(rows=600)
+  z_ND = z_ND.astype(float)
+  size_D = np.logspace(-6, 6, 10)
+  plain = ovl.erase(z_ND, s_N, name)(z_ND, s_N)
+  assert plain.dtype == np.float64
+  scaled = z_ND * size_D + 1e3 * size_D
+  out = (ovl.erase(scaled, s_N, name)(scaled, s_N) - 1e3 * size_D) / size_D
+  np.testing.assert_allclose(out, plain, atol=5e-3 * z_ND.std())
+
+
+def test_an_eraser_that_removes_nothing_says_so():
+  z_ND, s_N = planted(rows=600)
+  blind = load("erasers", "leace")
+  idle = blind._replace(
+    solve=lambda m, key: {
+      k: x * 0 if k != "mean_D" else x for k, x in blind.solve(m, key).items()
+    }
+  )
+  with pytest.warns(UserWarning, match=r"removed nothing, and a linear reader .* nats"):
+    ovl.erase(z_ND, s_N, idle)
+  with warnings.catch_warnings():
+    warnings.simplefilter("error")  # nothing to read: nothing to say
+    ovl.erase(z_ND, np.random.default_rng(7).integers(0, 3, 600), idle)
+
+
+def test_what_is_not_finite_is_an_error():
+  broken = load("erasers", "leace")._replace(
+    solve=lambda m, key: {"mean_D": m.mean_D * jnp.nan, "removed": jnp.int32(1),
+                          "dropped": jnp.int32(0)}
+  )  # fmt: skip
+  with pytest.raises(FloatingPointError, match="mean_D is not finite"):
+    ovl.erase(Z, S, broken)
+
+
+@pytest.mark.parametrize("width", [64, 384])
+def test_inlp_reads_against_the_closed_form_of_a_constant(width):
+  draw = np.random.default_rng(0)
+  s_N = draw.integers(0, 2, 2400)
+  z_ND = draw.normal(size=(2400, width)).astype(np.float32)
+  z_ND[:, 0] += 3 * s_N
+  eraser = ovl.erase(z_ND, s_N, "inlp")
+  assert eraser.erasure.removed >= 1
+  assert abs(np.corrcoef(eraser(z_ND)[:, 0], s_N)[0, 1]) < 0.3
+
+
+def test_tokens_are_rows_of_their_own():
+  eraser = ovl.erase(Z, S)
+  np.testing.assert_allclose(
+    eraser(Z[:240].reshape(8, 30, 10)).reshape(240, 10), eraser(Z[:240]), atol=1e-6
+  )
+  with pytest.raises(BadInput, match=r"of tokens give z.reshape\(-1, 10\)"):
+    ovl.erase(Z[:240].reshape(8, 30, 10), S[:8])

@@ -46,53 +46,56 @@ def apply(
 
 
 def orthogonal(
-  mean_D: Array, basis_DR: Array, dropped: Array | int = 0
+  mean_D: Array, sd_D: Array, basis_DR: Array, dropped: Array | int = 0
 ) -> dict[str, Array]:
-  """The arrays of z - U U'(z - m); columns of U are orthonormal, or 0."""
+  """The arrays of z - S U U' S^-1 (z - m), S the standard deviations of the columns.
+
+  An orthogonal projection in those units; columns of U are orthonormal, or 0.
+  """
   return {
     "mean_D": mean_D,
-    "left_DR": basis_DR,
-    "right_DR": basis_DR,
+    "left_DR": sd_D[:, None] * basis_DR,
+    "right_DR": basis_DR / sd_D[:, None],
+    "removed": basis_DR.any(0).sum().astype(jnp.int32),
     "dropped": jnp.asarray(dropped, jnp.int32),
   }
 
 
-def orthonormal(
-  a_DR: Float[Array, "d r"], floor: float = 1e-6
-) -> tuple[Float[Array, "d r"], Float[Array, " r"]]:
-  """A basis of the span of the columns, and how large they are along it.
-
-  What is below `floor` of the largest is rounding, and 0 in the basis.
-  """
+def orthonormal(a_DR: Float[Array, "d r"], floor: float) -> Float[Array, "d r"]:
+  """A basis of the span of the columns; what is below `floor` of the largest is 0."""
   u_DR, size_R, _ = jnp.linalg.svd(a_DR, full_matrices=False)
-  return u_DR * ((size_R > floor * size_R[0]) & (size_R > 0)), size_R
+  return u_DR * ((size_R > floor * size_R[0]) & (size_R > 0))
 
 
-def covariant(m: Moments, rank: int | None) -> dict[str, Array]:
-  """Projects on what is orthogonal to the covariance of z with the concept.
+def shared(m: Moments, rank: int | None) -> tuple[Float[Array, "d r"], Array, Array]:
+  """The directions of z's covariance with the concept, both in standard deviations.
 
-  Which combinations of the concept's columns are only rounding is told in correlations,
-  where columns of all sizes are alike; directions are ranked by covariance.
+  Returns:
+    An orthonormal basis, strongest first, 0 beyond `rank`; how many directions that
+    carry more stay; the standard deviations of z.
   """
   with jax.default_matmul_precision("highest"):
     corr_DM, sd_D, _ = correlations(m)
-    left_DR, size_R, _ = jnp.linalg.svd(corr_DM, full_matrices=False)
-    real_R = size_R > resolution(size_R)
-    basis_DR, cov_R = orthonormal(sd_D[:, None] * left_DR * (size_R * real_R))
-    keep_R, dropped = chosen(cov_R * basis_DR.any(0), rank, 0.0, 0.0)
-  return orthogonal(m.mean_D, basis_DR * keep_R, dropped)
+    basis_DR, size_R, _ = jnp.linalg.svd(corr_DM, full_matrices=False)
+  keep_R, dropped = chosen(size_R, rank, resolution(size_R), 0.0)
+  return basis_DR * keep_R, dropped, sd_D
+
+
+def covariant(m: Moments, rank: int | None) -> dict[str, Array]:
+  """Projects on what is orthogonal to the covariance of z with the concept."""
+  basis_DR, dropped, sd_D = shared(m, rank)
+  return orthogonal(m.mean_D, sd_D, basis_DR, dropped)
 
 
 def least_squares(
   m: Moments,
   rank: int | None = None,
   tol: float = 0.0,
-  affine: bool = True,
   shrinkage: str = "none",
 ) -> dict[str, Array]:
   """The arrays of LEACE; settings as there."""
   if shrinkage == "linear":
-    m = m._replace(zz_DD=_shrunk(m.zz_DD, m.n))
+    m = m._replace(zz_DD=shrunk(m.zz_DD, m.n))
   D, M = m.zs_DM.shape
   with jax.default_matmul_precision("highest"):
     corr_DM, sd_D, _ = correlations(m)
@@ -104,9 +107,10 @@ def least_squares(
     u_DR = u_DR * keep_R
     right_DR = solve_triangular(root_DD, u_DR, lower=True, trans="T")
     return {
-      "mean_D": m.mean_D if affine else jnp.zeros_like(m.mean_D),
+      "mean_D": m.mean_D,
       "left_DR": sd_D[:, None] * (root_DD @ u_DR),
       "right_DR": right_DR / sd_D[:, None],
+      "removed": keep_R.sum().astype(jnp.int32),
       "dropped": dropped.astype(jnp.int32),
     }
 
@@ -121,7 +125,7 @@ def root(zz_DD: Array, n: Array, sd_D: Array) -> Float[Array, "d d"]:
   return jnp.linalg.cholesky(corr_DD.at[at, at].set(jnp.where(own_D > 0, own_D, 1) + ridge))
 
 
-def _shrunk(zz_DD: Array, n: Array) -> Float[Array, "d d"]:
+def shrunk(zz_DD: Array, n: Array) -> Float[Array, "d d"]:
   """n times the optimal mix of the covariance and the sphere of its mean variance."""
   D = zz_DD.shape[0]
   cov_DD = zz_DD / jnp.maximum(n, 1.0)

@@ -105,6 +105,20 @@ def scales(m: Moments) -> tuple[Array, Array]:
   return scale(m.zz_DD, m.mean_D), scale(m.ss_MM, m.mean_M)
 
 
+def standard(m: Moments) -> tuple[Moments, Array]:
+  """Moments of z in units of its columns' standard deviations, and those.
+
+  What is computed there does not depend on the units of the columns, and a column of
+  1e-6 beside one of 1e6 is not taken for rounding.
+  """
+  sd_D, _ = scales(m)
+  return m._replace(
+    mean_D=m.mean_D / sd_D,
+    zz_DD=m.zz_DD / (sd_D[:, None] * sd_D),
+    zs_DM=m.zs_DM / sd_D[:, None],
+  ), sd_D
+
+
 def correlations(m: Moments) -> tuple[Array, Array, Array]:
   """Correlations of z with s `[D, M]`, and the two scales; 0 where either is constant."""
   sd_D, sd_M = scales(m)

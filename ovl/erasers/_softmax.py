@@ -40,6 +40,15 @@ def rows(z_ND: Array, s_NM: Array, mask_N: Array, mean_D: Array) -> Rows:
   return Rows(jnp.where(known_N1, z_ND - mean_D, 0.0), target_NM, weight_N, start_M)
 
 
+def constant(r: Rows) -> Float[Array, ""]:
+  """The cross-entropy of the constant reader, nats; in closed form.
+
+  XLA may fold a matrix of literal zeros into a product whose value is then undefined.
+  """
+  share_M = r.weight_N @ r.target_NM
+  return -jnp.where(share_M > 0, share_M * r.start_M, 0.0).sum()
+
+
 def cross_entropy(w_DM: Array, b_M: Array, r: Rows) -> Float[Array, ""]:
   """Mean of -log q(s|z), nats."""
   log_NM = jax.nn.log_softmax(r.z_ND @ w_DM + b_M)
@@ -54,7 +63,7 @@ def slope(w_DM: Array, b_M: Array, r: Rows) -> tuple[Array, Array]:
 
 
 def fit(
-  r: Rows, zz_DD: Array, n: Array, sd_D: Array, steps: int, ridge: float = 1e-4
+  r: Rows, zz_DD: Array, n: Array, steps: int, ridge: float = 1e-4
 ) -> tuple[Float[Array, "d m"], Float[Array, " m"]]:
   """Weights `[D, M]` and intercepts by Nesterov's accelerated gradient.
 
@@ -62,26 +71,25 @@ def fit(
   steps of 2 converge whatever the columns look like.
 
   Args:
-    r: the rows.
+    r: the rows, in units of the standard deviations that columns had before they were
+      projected: against that, what a projection left of them by rounding is nothing.
     zz_DD: their sum of products.
     n: how many there are.
-    sd_D: the size that columns had before they were projected: against that, what a
-      projection left of them by rounding is nothing.
     steps: of the gradient.
     ridge: on the whitened weights, so that classes without overlap have an optimum.
   """
   D = zz_DD.shape[0]
-  root_DD = _affine.root(zz_DD, n, sd_D)
+  root_DD = _affine.root(zz_DD, n, jnp.ones_like(r.z_ND, shape=(D,)))
 
   def back(v_DM: Array) -> Array:
-    return solve_triangular(root_DD, v_DM, lower=True, trans="T") / sd_D[:, None]
+    return solve_triangular(root_DD, v_DM, lower=True, trans="T")
 
   def step(i: Array, state: tuple) -> tuple:
     v, v_before, b, b_before = state
-    speed = i / (i + 3.0)
+    speed = (i / (i + 3.0)).astype(v.dtype)
     v_ahead, b_ahead = v + speed * (v - v_before), b + speed * (b - b_before)
     g_DM, g_M = slope(back(v_ahead), b_ahead, r)
-    g_DM = solve_triangular(root_DD, g_DM / sd_D[:, None], lower=True)
+    g_DM = solve_triangular(root_DD, g_DM, lower=True)
     return v_ahead - 2 * (g_DM + ridge * v_ahead), v, b_ahead - 2 * g_M, b
 
   v_DM = jnp.zeros_like(r.z_ND, shape=(D, r.start_M.shape[0]))

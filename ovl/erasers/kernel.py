@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl import kernels
 from ovl.erasers import _affine
-from ovl.erasers._moments import moments
+from ovl.erasers._moments import moments, scales
 from ovl.types import BadInput, Eraser
 
 
@@ -34,8 +34,8 @@ def eraser(
     landmarks: known rows, drawn at random, that span the features.
     rounds: of erasing and going back.
     steps: of the descent; a row takes `4 rounds * steps * landmarks * D` operations.
-    bandwidth: the standard deviation of the kernel; None: the median distance of rows
-      over the square root of 2.
+    bandwidth: the standard deviation of the kernel, in standard deviations of the
+      columns; None: the median distance of rows over the square root of 2.
 
   Returns:
     An eraser of classes, quantities and vectors, several at once.
@@ -57,8 +57,9 @@ def eraser(
   def solve(given: tuple[Array, Array, Array], key: PRNGKeyArray) -> dict[str, Array]:
     z_ND, s_NM, mask_N = given
     with jax.default_matmul_precision("highest"):
-      mean_D = kernels.moments(z_ND, mask_N)[0]
-      x_ND = jnp.where(mask_N[:, None] > 0, z_ND - mean_D, 0.0)
+      m = moments(*given)
+      mean_D, (sd_D, _) = m.mean_D, scales(m)
+      x_ND = jnp.where(mask_N[:, None] > 0, (z_ND - mean_D) / sd_D, 0.0)
       if bandwidth is None:
         variance = kernels.median_squared(x_ND, mask_N) / 2
       else:
@@ -82,7 +83,8 @@ def eraser(
 
       x_ND, inner = jax.lax.scan(one, x_ND, None, rounds)
       outer = _affine.least_squares(moments(x_ND, s_NM, mask_N))
-    found = {"mean_D": mean_D, **space, "dropped": jnp.int32(0)}
+    found = {"mean_D": mean_D, "sd_D": sd_D, **space}
+    found |= {"removed": outer["removed"], "dropped": jnp.int32(0)}
     found |= {f"inner_{name}": x for name, x in inner.items()}
     return found | {f"outer_{name}": x for name, x in outer.items()}
 
@@ -92,8 +94,9 @@ def eraser(
 
     with jax.default_matmul_precision("highest"):
       inner = _part(arrays, "inner_")
-      x_ND = jax.lax.scan(one, z_ND - arrays["mean_D"], inner)[0]
-      return arrays["mean_D"] + _affine.apply(_part(arrays, "outer_"), x_ND)
+      x_ND = (z_ND - arrays["mean_D"]) / arrays["sd_D"]
+      x_ND = _affine.apply(_part(arrays, "outer_"), jax.lax.scan(one, x_ND, inner)[0])
+      return arrays["mean_D"] + x_ND * arrays["sd_D"]
 
   return Eraser(solve, apply, attribute=("discrete", "continuous", "vector"))
 

@@ -14,7 +14,6 @@ SHRINKAGES = ("none", "linear")
 def eraser(
   rank: int | None = None,
   tol: float = 0.0,
-  affine: bool = True,
   shrinkage: str = "none",
 ) -> Eraser:
   """Least-squares concept erasure, in closed form from moments.
@@ -46,7 +45,6 @@ def eraser(
   Args:
     rank: how many directions to erase at most; None: all.
     tol: in units of what independent columns correlate by; 0 leaves nothing in.
-    affine: keeps the mean of the rows; otherwise z is edited as if it were 0.
     shrinkage: "none", or "linear": the optimal mix of Sigma_zz and a sphere, for columns
       of about one size.
 
@@ -70,6 +68,6 @@ def eraser(
     raise BadInput(f"tol={tol}, expected at least 0")
 
   def solve(m: Moments, key: PRNGKeyArray) -> dict[str, Array]:
-    return _affine.least_squares(m, rank, tol, affine, shrinkage)
+    return _affine.least_squares(m, rank, tol, shrinkage)
 
   return Eraser(solve, _affine.apply, moments, merge, ("discrete", "continuous", "vector"))

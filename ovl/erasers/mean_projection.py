@@ -10,11 +10,13 @@ from ovl.types import Eraser
 def eraser() -> Eraser:
   """The orthogonal projection off the span of class-mean differences.
 
-      r(z) = z - U U'(z - mean),  span U = span {mean_k - mean_j}
+      r(z) = z - S U U' S^-1 (z - mean),  span U = span {S^-1 (mean_k - mean_j)}
 
+  with the standard deviations S of the columns: orthogonal in their units, so that the
+  answer does not depend on them, and the published method where columns are of one size.
   Of the rows it was fitted on all classes then have one mean, so that no linear
   predictor with a convex loss beats a constant: the guarantee of LEACE with the same
-  rank, but a larger edit where columns are correlated or of different sizes.
+  rank, but a larger edit where columns are correlated.
 
   It does not stop non-linear readers: variances, an exclusive or.
 

@@ -6,11 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl.erasers._moments import Moments, merge, moments, scales
-from ovl.types import Eraser
+from ovl.erasers import _slopes
+from ovl.erasers._moments import Moments, merge
+from ovl.types import BadInput, Eraser, Kind
+
+SHRINKAGES = ("noise", "none")
 
 
-def eraser() -> Eraser:
+def eraser(shrinkage: str = "noise") -> Eraser:
   """The smallest edit with Cov(r(z), s) = 0 where s of every row is known.
 
       r(z) = z - Sigma_zs Sigma_ss^+ (s - mean of s)
@@ -18,36 +21,44 @@ def eraser() -> Eraser:
   Of classes it moves every class mean to the common one. It moves rows less than LEACE,
   which has to guess s from z. It is no projection: twice is not once.
 
+  As it reads s of the row it edits, slopes that are noise *write* s into other rows: of
+  n rows about D (M - 1) / 2n nats. So directions of z that tell no more of s than noise
+  stay as they are; those that do are erased whole, and then Cov(r(z), s) = 0 holds of
+  the rows it was fitted on, up to what was noise.
+
   It does not stop non-linear readers: variances, an exclusive or. And the edit itself
   depends on s: who knows z and r(z) knows s.
+
+  Args:
+    shrinkage: "noise", or "none": every direction, noise as well, as published.
 
   Returns:
     An eraser of classes, quantities and vectors, several at once; it needs the
     attribute of the rows it is applied to.
 
+  Raises:
+    BadInput: an unknown shrinkage.
+
   References:
-    Belrose et al. (2023), "LEACE: Perfect linear concept erasure in closed form", https://arxiv.org/abs/2306.03819.
+    Belrose et al. (2023), "LEACE: Perfect linear concept erasure in closed form",
+    https://arxiv.org/abs/2306.03819; the threshold: `ovl/erasers/_slopes.py`.
   """
-  return Eraser(
-    _solve, _apply, moments, merge, ("discrete", "continuous", "vector"), oracle=True
-  )
+  if shrinkage not in SHRINKAGES:
+    raise BadInput(f"shrinkage={shrinkage!r}, expected one of {', '.join(SHRINKAGES)}")
 
-
-def _solve(m: Moments, key: PRNGKeyArray) -> dict[str, Array]:
-  with jax.default_matmul_precision("highest"):
-    _, sd_M = scales(m)
-    n = jnp.maximum(m.n, 1.0)
-    # Standardised, so that rare classes are not taken for rounding.
-    size_R, turn_MR = jnp.linalg.eigh(m.ss_MM / (n * sd_M[:, None] * sd_M))
-    real_R = size_R > 1e2 * jnp.finfo(size_R.dtype).eps * size_R.shape[0]
-    turn_MR = turn_MR / sd_M[:, None] * real_R
-    inverse_R = jnp.where(real_R, 1 / jnp.where(real_R, size_R, 1.0), 0.0)
+  def solve(m_F: Moments, key: PRNGKeyArray) -> dict[str, Array]:
+    slope_DM, removed = _slopes.slope(m_F, shrinkage)
+    m = _slopes.whole(m_F)
     return {
       "mean_D": m.mean_D,
       "mean_M": m.mean_M,
-      "slope_DM": (m.zs_DM / n @ turn_MR * inverse_R) @ turn_MR.T,
+      "slope_DM": slope_DM,
+      "removed": removed,
       "dropped": jnp.int32(0),
     }
+
+  kinds: tuple[Kind, ...] = ("discrete", "continuous", "vector")
+  return Eraser(solve, _apply, _slopes.moments, jax.vmap(merge), kinds, oracle=True)
 
 
 def _apply(arrays: dict[str, Array], z_ND: Array, s_NM: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ovl.erasers import _affine, _softmax
-from ovl.erasers._moments import moments, scales
+from ovl.erasers._moments import moments, standard
 from ovl.types import BadInput, Eraser
 
 INNER = 10  # steps of the classifier for one of the projection
@@ -18,8 +18,9 @@ HALVINGS = 40
 def eraser(rank: int | None = None, steps: int = 100) -> Eraser:
   """The projection of a given rank that hides the concept best from linear readers.
 
-      max_P min_w  CE(s, w'(I - P)(z - mean)),  P in {0 <= P <= I, tr P = rank}
+      max_P min_w  CE(s, w'(I - P) S^-1 (z - mean)),  P in {0 <= P <= I, tr P = rank}
 
+  with the standard deviations S of the columns: it projects in their units.
   Alternating: `w` by gradient descent, P by ascent and projection onto the Fantope (its
   eigenvalues are shifted and clipped until they sum to the rank), on the device; the end
   is rounded to the leading eigenvectors. The game has no unique saddle to converge to,
@@ -51,29 +52,28 @@ def eraser(rank: int | None = None, steps: int = 100) -> Eraser:
 
   def solve(given: tuple[Array, Array, Array], key: PRNGKeyArray) -> dict[str, Array]:
     m = moments(*given)
+    r = _softmax.rows(*given, m.mean_D)
     D, M = m.zs_DM.shape
     k = min(rank if rank is not None else max(M - 1, 1), D)
     with jax.default_matmul_precision("highest"):
-      # Of size 1 in all, so that one step size fits.
-      size = jnp.sqrt(jnp.trace(m.zz_DD) / jnp.maximum(m.n, 1.0))
-      size = jnp.where(size > 0, size, 1.0)
-      r = _softmax.rows(*given, m.mean_D)
-      r = r._replace(z_ND=r.z_ND / size)
-      zz_DD = m.zz_DD / size**2
-      spectral_DR = _affine.covariant(m, k)["left_DR"]
+      spectral_DR, _, sd_D = _affine.shared(m, k)
       spectral_DR = jnp.pad(spectral_DR, ((0, 0), (0, D)))[:, :k]
+      # Of size 1 in all, so that one step size fits.
+      size = jnp.sqrt(jnp.asarray(D, sd_D.dtype))
+      r = r._replace(z_ND=r.z_ND / (sd_D * size))
+      zz_DD = standard(m)[0].zz_DD / size**2
       played_DR = _leading(_play(r, k, steps), k)
 
       def hidden(basis_DR: Array) -> Array:
-        keep_DD = jnp.eye(D) - basis_DR @ basis_DR.T
+        keep_DD = jnp.eye(D, dtype=basis_DR.dtype) - basis_DR @ basis_DR.T
         left = r._replace(z_ND=r.z_ND @ keep_DD)
         zz_left_DD = keep_DD @ zz_DD @ keep_DD
-        w_DM, b_M = _softmax.fit(left, zz_left_DD, m.n, scales(m)[0] / size, 100)
+        w_DM, b_M = _softmax.fit(left, zz_left_DD, m.n, 100)
         return _softmax.cross_entropy(w_DM, b_M, left)
 
       better = hidden(played_DR) > hidden(spectral_DR) + 1e-5  # nats: no rounding
       basis_DR = jnp.where(better, played_DR, spectral_DR)
-    return _affine.orthogonal(m.mean_D, basis_DR)
+    return _affine.orthogonal(m.mean_D, sd_D, basis_DR)
 
   return Eraser(solve, _affine.apply)
 
@@ -84,7 +84,7 @@ def _play(r: _softmax.Rows, rank: int, steps: int) -> Float[Array, "d d"]:
 
   def one(state: tuple, i: Array) -> tuple[tuple, None]:
     p_DD, w_DM, b_M = state
-    keep_DD = jnp.eye(D) - p_DD
+    keep_DD = jnp.eye(D, dtype=p_DD.dtype) - p_DD
 
     def descend(_: Array, reader: tuple[Array, Array]) -> tuple[Array, Array]:
       g_DM, g_M = _softmax.slope(keep_DD @ reader[0], reader[1], r)
@@ -98,8 +98,12 @@ def _play(r: _softmax.Rows, rank: int, steps: int) -> Float[Array, "d d"]:
     up_DD = up_DD / jnp.where(length > 0, length, 1.0)
     return (_fantope(p_DD + up_DD / jnp.sqrt(i + 1.0), rank), w_DM, b_M), None
 
-  start = (jnp.eye(D) * rank / D, jnp.zeros((D, M)), r.start_M)
-  return jax.lax.scan(one, start, jnp.arange(steps))[0][0]
+  start = (
+    jnp.eye(D, dtype=r.z_ND.dtype) * rank / D,
+    jnp.zeros_like(r.z_ND, shape=(D, M)),
+    r.start_M,
+  )
+  return jax.lax.scan(one, start, jnp.arange(steps, dtype=r.z_ND.dtype))[0][0]
 
 
 def _fantope(a_DD: Array, rank: int) -> Float[Array, "d d"]:

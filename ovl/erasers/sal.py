@@ -10,9 +10,13 @@ from ovl.types import BadInput, Eraser
 def eraser(rank: int | None = None) -> Eraser:
   """Spectral attribute removal, with a centred covariance.
 
-  With the singular vectors U of Cov(z, s), whose columns are standardised,
+  With the standard deviations S of the columns and the singular vectors U of the
+  correlations of z with s,
 
-      r(z) = z - U_k U_k'(z - mean)
+      r(z) = z - S U_k U_k' S^-1 (z - mean)
+
+  orthogonal in those units, so that the answer does not depend on them; it is the
+  published method where columns are of one size.
 
   With all directions of non-zero covariance, the default, Cov(r(z), s) = 0 and no linear
   predictor with a convex loss beats a constant on the rows it was fitted on; of classes

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ovl import fit, mesh, pooling, rng, step, taps
+from ovl import erasure, fit, mesh, pooling, rng, step, taps
 from ovl.chain import run
 from ovl.judge import cells
 from ovl.judge.cells import Frame
@@ -288,12 +288,15 @@ def _erase(
       hot = values_SN[..., None].astype(np.float32)
     return hot * mask_SN[..., None], mask_SN.astype(np.float32)
 
-  s_SNM, mask_SN = columns(ground.part["train"])
-  key_S = rng.per_seed(ground.seeds[0], frame.models)
-  arrays = jax.jit(jax.vmap(eraser.arrays))(fitted_SND, s_SNM, mask_SN, key_S)
-  if eraser.oracle:
-    return np.asarray(jax.vmap(eraser.apply)(arrays, judged_SND, columns(frame.rows_SN)[0]))
-  return np.asarray(jax.vmap(eraser.apply)(arrays, judged_SND))
+  train_SN = ground.part["train"]
+  s_SNM, mask_SN = columns(train_SN)
+  rows_K = (s_SNM * mask_SN[..., None]).sum(1).min(0)
+  if eraser.refuse and (wrong := eraser.refuse(rows_K, fitted_SND.shape[-1])):
+    raise BadInput(f"unlearn.erasers: {wrong}")
+  key = rng.per_seed(ground.seeds[0], 1)[0]
+  fitted = erasure.fit(eraser, fitted_SND, s_SNM, mask_SN, key)
+  edit_SNM = columns(frame.rows_SN)[0] if eraser.oracle else None
+  return erasure.on_host(fitted, judged_SND, edit_SNM).astype(np.float32)
 
 
 def _erase_shuffled(
