@@ -51,10 +51,8 @@ def encode(values: Any, name: str = "attribute", kind: Kind | None = None) -> At
   if kind is None:
     kind = "discrete" if inputs.categorical(values) else _kind(classes)
   if kind == "continuous":
-    if present.dtype.kind == "U":
-      raise BadInput(f"{name} is text ({classes[0]!s}, ...) and cannot be continuous")
     column = np.full(known.size, np.nan)
-    column[known] = present
+    column[known] = _spelled(present, name) if present.dtype.kind == "U" else present
     return Attribute(column, "continuous")
   column = np.full(known.size, -1, np.int32)
   column[known] = codes
@@ -84,6 +82,18 @@ def question(
     f"{name} has {len(distinct):,} distinct whole numbers in {len(present):,} rows and is "
     f"read as {read}; {say.format(kind=kind, short=short)} reads {other}"
   )
+
+
+def _spelled(text: np.ndarray, name: str) -> np.ndarray:
+  """The numbers that text spells, where a person says that it does."""
+  for word in text.tolist():
+    try:
+      fine = np.isfinite(float(word)) and "_" not in word
+    except ValueError:
+      fine = False
+    if not fine:
+      raise BadInput(f"{name} is text and cannot be continuous: {word!r} is no number")
+  return text.astype(float)
 
 
 def _kinds(

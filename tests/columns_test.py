@@ -69,6 +69,10 @@ def test_words_that_say_unknown(word):
     assert encode([b"m", said.encode(), b"f"]).values.tolist() == [1, -1, 0]
 
 
+def test_text_is_a_number_where_a_person_says_so():
+  assert encode(["007", "NA", "1e3"], kind="continuous").values.tolist()[::2] == [7, 1000]
+
+
 def test_values_of_other_types():
   assert encode([b"f", b"m", None]).labels == ("f", "m")
   assert len(encode([b"\xff", b"\xfe"]).labels) == 2
@@ -104,7 +108,8 @@ def test_kind_forces():
     ([0.5, np.inf, -np.inf], None, "2 infinite"),
     ([None, NAN], None, "no known value in 2 rows"),
     ([], None, "no known value in 0 rows"),
-    (["a"], "continuous", "text"),
+    (["1", "a"], "continuous", "text and cannot be continuous: 'a' is no number"),
+    (["1", "1_1"], "continuous", "'1_1' is no number"),
     ([1], "vector", "kind='vector'"),
   ],
 )

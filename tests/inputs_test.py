@@ -1,5 +1,7 @@
 """What people bring: tables as text, Parquet and Arrow; holders of other libraries."""
 
+import zipfile
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy import sparse
 from ovl import inputs
 from ovl.arrays import arrays, read
 from ovl.inputs import table
+from ovl.mi import data
 from ovl.types import BadInput
 
 N = 24
@@ -57,6 +60,13 @@ def test_text_is_read_as_it_was_written(tmp_path, delimiter, end, encoding):
 def test_cells_are_numbers_only_where_all_are(tmp_path, cells, expected):
   body = "".join(f'"{cell}",x\n' for cell in cells)
   assert list(columns(tmp_path, f"what,z\n{body}")[0]["what"]) == expected
+
+
+def test_blanks_behind_delimiters_are_no_content(tmp_path):
+  found, *_ = columns(tmp_path, 'name, age\n"a, b", 3\nc , 4\n\n')
+  assert {name: list(column) for name, column in found.items()} == {
+    "name": ["a, b", "c"], "age": [3, 4],
+  }  # fmt: skip
 
 
 def test_decimal_commas_where_semicolons_part_the_cells(tmp_path):
@@ -251,6 +261,9 @@ def test_numbers_and_columns_of_polars():
   pl = pytest.importorskip("polars")
   np.testing.assert_array_equal(inputs.numbers(pl.DataFrame(Z), "z"), Z)
   np.testing.assert_array_equal(inputs.numbers(pl.Series(Z.tolist()), "z"), Z.tolist())
+  for reads in (inputs.numbers, inputs.named):
+    with pytest.raises(BadInput, match=r"z is a plan of polars and no data: z.collect\(\)"):
+      reads(pl.LazyFrame(Z), "z")
   frame = pl.DataFrame(
     {"sex": ["m", None, "f"], "n": [1, None, 2], "b": [True, None, False]}
   )
@@ -352,3 +365,90 @@ def test_every_verb_reads_alike(verb, bad):
     getattr(ovl, verb)(bad, SEX)
   with pytest.raises(BadInput, match=r"^y (is|has)"):
     getattr(ovl, verb)(Z, bad)
+
+
+# ---- what messages say -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  ("name", "says"),
+  [
+    ("acts.pt", r"torch.load it, and np.savez"),
+    ("acts.safetensors", r"safetensors.numpy.load_file"),
+    ("acts.pkl", r"nothing is unpickled here"),
+    ("acts.h5", r"h5py.File\(PATH\)"),
+    ("acts.mat", r"scipy.io.loadmat"),
+    ("acts.csv", r"as attributes.csv .* of a folder with taps"),
+    ("acts.npy", r"np.savez it as taps/NAME"),
+    ("acts.npz", r"expected one, or a folder"),
+  ],
+)
+def test_other_files_are_told_how_to_become_arrays(tmp_path, name, says):
+  (tmp_path / name).write_bytes(b"what is inside")
+  with pytest.raises(BadInput, match=f"{name} is not an npz(.|\n)*{says}") as error:
+    read(tmp_path / name)
+  assert len(str(error.value).splitlines()) <= 4
+
+
+def test_a_checkpoint_of_torch_is_no_npz_although_it_is_a_zip(tmp_path):
+  with zipfile.ZipFile(tmp_path / "acts.pt", "w") as file:
+    file.writestr("data.pkl", b"")
+  with pytest.raises(BadInput, match=r"torch.load it"):
+    read(tmp_path / "acts.pt")
+
+
+def test_objects_in_an_npz_are_told_how_to_be_saved(tmp_path):
+  np.savez(tmp_path / "a.npz", **{"taps/fc": Z, "attributes/sex": np.array(SEX, object)})
+  with pytest.raises(BadInput, match=r"key 'attributes/sex'(.|\n)*x.astype\(str\)"):
+    read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+  ("change", "says"),
+  [
+    ({"split": ["train", "probe", "val", "test"] * 6}, "'val'; it is called 'stop' here"),
+    ({"split": ["training", "probe", "stop", "test"] * 6}, "it is called 'train' here"),
+    ({"taps": {"a": Z, "b": Z.repeat(2, 0)}}, "b has 2 times as many: a module"),
+    ({"taps": {"b": Z.repeat(3, 0)}}, "taps/b has 3 times as many: a module"),
+    ({"attributes": {"sex": SEX * 2}}, "2 times as many: a list of batches"),
+    ({"taps": {"fc": Z.T}}, r"rows are the first axis: x.T turns them"),
+    ({"attributes": {"name": [f"n{i}" for i in range(N)]}}, "24 classes in 24 rows"),
+    ({"discrete": ["sexx"]}, "discrete names 'sexx', no attribute; did you mean 'sex'"),
+    ({"taps": {"fc": np.where(Z[3, 1] == Z, np.nan, Z)}}, "first in row 3, column 1,"),
+  ],
+)
+def test_arguments_that_do_not_fit_say_what_to_look_for(change, says):
+  with pytest.raises(BadInput, match=f"(.|\n)*{says}") as error:
+    arrays(**({"taps": {"fc": Z}, "attributes": {"sex": SEX}} | change))
+  assert len(str(error.value).splitlines()) <= 4
+
+
+# ---- information without a finite value -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  ("x", "y", "says"),
+  [
+    (lambda z: z, lambda z: z, "monotone"),
+    (lambda z: z[:, 0], lambda z: np.exp(-3 * z[:, 0]), "monotone"),
+    (lambda z: z, lambda z: z.sum(1), "linear"),
+    (lambda z: z[:, :2].sum(1), lambda z: z, "linear"),
+    (lambda z: z, lambda z: z @ GEN.normal(size=(3, 2)) * 1e9, "linear"),
+    (lambda z: z, lambda z: z + 0.01 * GEN.normal(size=z.shape), ""),
+    (lambda z: z, lambda z: z[:, 0] ** 2, ""),
+    (lambda z: z[:, 0], lambda z: z[:, 1], ""),
+  ],
+)
+def test_information_that_is_infinite_is_named(x, y, says):
+  z = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+  said = data.determined(data.pair(x(z), y(z)))
+  assert says in said if says else said == ""
+
+
+def test_information_that_is_infinite_is_never_reliable():
+  import ovl
+
+  x = np.random.default_rng(0).normal(size=400)
+  found = ovl.mutual_information(x, x, "cca")
+  assert found.flag == "at_ceiling"
+  assert "no finite value" in found.why

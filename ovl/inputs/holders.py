@@ -66,6 +66,7 @@ def plain(values: Any, name: str, *, stacked: bool = False) -> np.ndarray:
   if values is None or isinstance(values, str | bytes | Mapping | set | frozenset):
     what = "None" if values is None else f"of type {type(values).__name__}"
     raise BadInput(f"{name} is {what}, expected an array")
+  _collected(values, name)
   strided = str(getattr(values, "layout", "torch.strided")) == "torch.strided"
   if hasattr(values, "toarray") or not strided:
     dense = "toarray" if hasattr(values, "toarray") else "to_dense"
@@ -96,11 +97,17 @@ def named(values: Any, place: str) -> dict[str, Any]:
     return {name: values[name] for name in values.dtype.names}
   if hasattr(values, "keys"):
     return {str(name): values[name] for name in list(values.keys())}
+  _collected(values, place)
   columns = getattr(values, "column_names", None) or getattr(values, "columns", None)
   if columns is not None and hasattr(values, "__getitem__"):
     return {str(name): values[name] for name in columns}
   kind = type(values).__name__
   raise BadInput(f"{place} is of type {kind}, expected a dict name -> array")
+
+
+def _collected(values: Any, name: str) -> None:
+  if type(values).__name__ == "LazyFrame":
+    raise BadInput(f"{name} is a plan of polars and no data: {_short(name)}.collect()")
 
 
 def framed(values: Any) -> bool:

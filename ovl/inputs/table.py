@@ -109,7 +109,7 @@ def _text(path: pathlib.Path) -> Table:
       continue  # a delimiter at the end of every row is no column
     if name in columns:
       raise BadInput(f"{path.name}: column {name!r} comes twice")
-    columns[name] = _parse(column, name in IDENTITY, comma=delimiter == ";")
+    columns[name] = _parse(column, name in IDENTITY, comma=delimiter != ",")
     if name not in IDENTITY and (cell := _odd(columns[name])):
       row = body[column.index(cell)][0]
       doubts.append(

@@ -286,7 +286,7 @@ def quoted(
     ceiling = "I cannot exceed H(S)"
   elif given.kind != "discrete" and nats > np.log(max(len(psi), 2)) - 1 and learns:
     ceiling = f"no bound from {len(psi):,} rows can exceed about their logarithm"
-  if critic.unit == "nats":
+  if critic.unit == "nats" and nats > 0:
     ceiling = data.determined(given) or ceiling
   if found.recognised:
     ceiling = ""  # of what whole groups tell, not of what x knows
