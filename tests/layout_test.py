@@ -1,7 +1,9 @@
 """How axes are read, and rows that are there more than once."""
 
+import ml_dtypes
 import numpy as np
 import pytest
+from scipy import special
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -178,6 +180,14 @@ def test_copies_are_counted():
   assert repeats([z, GEN.normal(size=(1200, 2))]).exact == 0  # another tap tells them apart
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("width", [1, 12])
+def test_copies_are_counted_in_any_unit(unit, width):
+  z = many(width=width).astype(float) * unit
+  assert repeats([z]).exact == 900
+  assert repeats([z], np.repeat(np.arange(300), 4)).exact == 0
+
+
 def test_near_copies_are_counted():
   z = many(noise=1e-5)
   found = repeats([z])
@@ -204,8 +214,30 @@ def test_copies_inside_of_a_group_are_no_news():
     GEN.normal(size=(2000, 1)).round(1),
     np.where(GEN.random((2000, 1)) < 0.5, 0.1234567, GEN.normal(size=(2000, 4))),
     np.zeros((2000, 3)),
+    special.softmax(60 * GEN.normal(size=(2000, 2)), 1),
+    special.softmax(20 * GEN.normal(size=(2000, 10)), 1),
+    GEN.normal(size=(2000, 1)).astype(np.float16),
+    GEN.normal(size=(2000, 1)).astype(ml_dtypes.bfloat16).astype(float),
+    GEN.normal(size=(2000, 4)) * 1e300,
+    GEN.normal(size=(2000, 4)) * 1e-300,
   ],
-  ids=["8", "1", "rank1", "rank2", "onehot", "counts", "rounded", "dead", "zero"],
+  ids=[
+    "8",
+    "1",
+    "rank1",
+    "rank2",
+    "onehot",
+    "counts",
+    "rounded",
+    "dead",
+    "zero",
+    "sure",
+    "saturated",
+    "float16",
+    "bfloat16",
+    "large",
+    "tiny",
+  ],
 )
 def test_rows_that_are_alike_by_chance_are_no_copies(z):
   assert str(repeats([z])) == ""
