@@ -8,6 +8,7 @@ import numpy as np
 
 from ovl.types import BadInput
 
+GROUPS = 4  # at least, in every part, where there are many times as many
 SHARES = {"train": 0.5, "probe": 0.2, "stop": 0.05, "test": 0.25}
 
 
@@ -21,7 +22,9 @@ def split(
 
   Without groups a part has its share of every class and of all rows, each to within one
   row: what a class leaves over goes where rows are due, so that many rare classes empty
-  no part. A class of few rows is not in every part.
+  no part. A class of few rows is not in every part. Of groups every part has at least
+  four, where there are several times as many: a part of one or two shows one class of
+  what is constant in a group.
 
   Never on an attribute: that would tie its counts across parts and break the tests.
 
@@ -55,6 +58,9 @@ def split(
     middle = np.cumsum(count_G[order_G]) - count_G[order_G] / 2
     part_G = np.empty(len(count_G), int)
     part_G[order_G] = np.searchsorted(edges * len(y_N), middle, "right")
+    wanted = [i for i, name in enumerate(names) if shares[name] > 0]
+    if len(count_G) >= 2 * GROUPS * len(wanted):
+      _fill(part_G, wanted, gen)
     part_N = part_G[code_N]
   rows_by_part = {}
   for number, name in enumerate(names):
@@ -67,6 +73,14 @@ def split(
       )
     rows_by_part[name] = gen.permutation(rows)
   return rows_by_part
+
+
+def _fill(part_G: np.ndarray, wanted: list[int], gen: np.random.Generator) -> None:
+  """Moves random groups from the part with most to those with too few."""
+  for part in wanted:
+    while (part_G == part).sum() < GROUPS:
+      most = np.bincount(part_G).argmax()
+      part_G[gen.choice(np.flatnonzero(part_G == most))] = part
 
 
 def _deal(size_C: np.ndarray, share_P: np.ndarray, seed: int) -> np.ndarray:

@@ -121,77 +121,59 @@ def unit_sums(psi_N: np.ndarray, unit_N: np.ndarray | None) -> np.ndarray:
   return np.bincount(code_N, weights=psi_N)
 
 
-def bootstrap(
-  metrics: list[Metric],
-  unit_N: np.ndarray | None,
-  level: float,
-  seed: int,
-  draws: int = 400,
-) -> np.ndarray:
-  """Percentile intervals of one model's metrics, resampling groups, or rows.
+def excess(
+  values_S: np.ndarray, level: float, examples_var: float = 0.0
+) -> tuple[float, float, float, float]:
+  """t interval of a mean over models of numbers that have no influence values.
 
-  Args:
-    metrics: values and influence values, all of the same rows.
-    unit_N: the group of each row; None resamples rows.
-    level: two-sided coverage.
-    seed: of the resampling.
-    draws: resamples.
+  var = s^2 / S + what their common examples cause; S - 1 degrees of freedom.
 
   Returns:
-    `[M, 2]` low and high; nan with fewer than two units.
-  """
-  sums = np.stack([unit_sums(psi_N, unit_N) for _, psi_N in metrics], 1)
-  if len(sums) < 2:
-    return np.full((len(metrics), 2), np.nan)
-  rows = len(metrics[0][1])
-  deviation = _poisson(len(sums), draws, seed) @ sums.astype(np.float32) / rows
-  tail = (1 - level) / 2
-  edges = np.quantile(np.ascontiguousarray(deviation.T), [tail, 1 - tail], axis=1).T
-  return edges + np.array([[value] for value, _ in metrics])
-
-
-_WEIGHTS: dict[tuple[int, int, int], np.ndarray] = {}
-
-
-def _poisson(units: int, draws: int, seed: int) -> np.ndarray:
-  """Centred bootstrap weights; kept, as every metric of a model resamples alike."""
-  key = (units, draws, seed)
-  if key not in _WEIGHTS:
-    if len(_WEIGHTS) > 8:
-      _WEIGHTS.clear()
-    rng = np.random.default_rng(seed)
-    _WEIGHTS[key] = rng.poisson(1.0, (draws, units)).astype(np.float32) - 1
-  return _WEIGHTS[key]
-
-
-def over_models(
-  values_S: np.ndarray, examples_var: float, level: float
-) -> tuple[float, float]:
-  """t interval of the mean over models tested on shared examples.
-
-  var = s^2 / S + the variance from resampling examples (or groups) jointly for all
-  models; S - 1 degrees of freedom. Two sources are added because the models share one
-  data set; where test parts differ the second is partly counted twice: conservative.
+    mean, one-sided p of mean > 0, low, high. Values that are all equal are no evidence
+    (p = 1), and one model has no interval (nan).
   """
   S = len(values_S)
-  if S < 2:
-    return np.nan, np.nan
-  spread = np.var(values_S, ddof=1) / S
-  half = stats.t.ppf((1 + level) / 2, S - 1) * np.sqrt(spread + examples_var)
   middle = float(np.mean(values_S))
-  return middle - half, middle + half
+  if S < 2:
+    return middle, np.nan, np.nan, np.nan
+  error = np.sqrt(np.var(values_S, ddof=1) / S + examples_var)
+  half = stats.t.ppf((1 + level) / 2, S - 1) * error
+  # Rounding is no spread.
+  p = stats.t.sf(middle / error, S - 1) if error > 1e-9 * max(1, abs(middle)) else 1.0
+  return middle, float(p), middle - half, middle + half
 
 
-def shared_variance(psi_SN: list[np.ndarray], unit_SN: list[np.ndarray]) -> float:
-  """Variance of a mean over models when their common units are resampled together.
+def shared_variance(
+  psi_SN: list[np.ndarray], unit_SN: list[np.ndarray]
+) -> tuple[float, float]:
+  """Variance of a mean over models when their common units are drawn again together.
+
+  With the share h_u of a unit among the rows and the sum e_u of its influence values, a
+  share each, the variance is sum e_u^2 / (1 - h_u): unbiased where units are equally
+  noisy, whatever their sizes. Its degrees of freedom are (sum v_u)^2 / sum v_u^2 - 1 with
+  v_u = h_u^2 (1 - h_u): of equal units their number less one, of one large group and
+  some small ones next to nothing.
 
   Args:
     psi_SN: influence values of each model's test rows.
     unit_SN: the unit (example id or group) of each of those rows.
+
+  Returns:
+    the variance and its degrees of freedom; nan and 0 of a single unit.
+
+  References:
+    Bell and McCaffrey (2002), "Bias reduction in standard errors for linear regression
+    with multi-stage samples", Survey Methodology 28(2).
   """
   units = np.concatenate(unit_SN)
-  share = np.concatenate([psi / len(psi) for psi in psi_SN]) / len(psi_SN)
-  return float(np.square(unit_sums(share, units)).sum())
+  each = np.concatenate([np.full(len(psi), 1 / len(psi)) for psi in psi_SN]) / len(psi_SN)
+  e_U = unit_sums(np.concatenate(psi_SN) * each, units)
+  h_U = unit_sums(each, units)
+  if len(h_U) < 2:
+    return np.nan, 0.0
+  v_U = np.square(h_U) * (1 - h_U)
+  freedom = v_U.sum() ** 2 / np.square(v_U).sum() - 1
+  return float((np.square(e_U) / (1 - h_U)).sum()), float(freedom)
 
 
 def floored(metric: Metric) -> Metric:
@@ -207,9 +189,9 @@ def over_models_and_examples(
 
   With x_s the number of model s, var(mean) = s^2 / S + c, where s^2 is the variance of
   x_s and c the mean covariance of two models that shared examples cause (from their
-  influence values). Both terms are unbiased: models on disjoint examples have c = 0,
-  copies of one model s^2 = 0. Degrees of freedom by Satterthwaite, from S - 1 and the
-  number of units - 1. A single model has the variance of its examples alone.
+  influence values, `shared_variance`). Both terms are unbiased: models on disjoint
+  examples have c = 0, copies of one model s^2 = 0. Degrees of freedom by Satterthwaite,
+  from S - 1 and those of the units. A single model has the variance of its examples alone.
 
   Args:
     metrics: of each model.
@@ -217,29 +199,29 @@ def over_models_and_examples(
     level: two-sided coverage.
 
   Returns:
-    mean, one-sided p of mean > 0, low, high; nan without two units.
+    mean, one-sided p of mean > 0, low, high; nan where the units have less than one
+    degree of freedom: one of them, or one that has nearly all rows.
 
   References:
     Satterthwaite (1946), Biometrics Bulletin 2(6).
   """
   S = len(metrics)
   value = float(np.mean([v for v, _ in metrics])) if S else np.nan
-  G = len(np.unique(np.concatenate(units))) if S else 0
-  if G < 2:
-    return value, np.nan, np.nan, np.nan
   psi = [psi for _, psi in metrics]
-  correction = G / (G - 1)
-  together = correction * shared_variance(psi, units)
+  together, of_units = shared_variance(psi, units) if S else (np.nan, 0.0)
+  if of_units < 1 - 1e-9:
+    return value, np.nan, np.nan, np.nan
   if S == 1:
-    spread, shared, freedom = 0.0, together, float(G - 1)
+    spread, shared, freedom = 0.0, together, of_units
   else:
-    own = correction * sum(
-      shared_variance([psi_N], [unit_N]) for psi_N, unit_N in zip(psi, units, strict=True)
+    own = sum(
+      shared_variance([psi_N], [unit_N])[0]
+      for psi_N, unit_N in zip(psi, units, strict=True)
     )
     shared = max((S * S * together - own) / (S * (S - 1)), 0.0)
     spread = float(np.var([v for v, _ in metrics], ddof=1)) / S
-    parts = spread**2 / (S - 1) + shared**2 / (G - 1)
-    freedom = (spread + shared) ** 2 / parts if parts > 0 else float(G - 1)
+    parts = spread**2 / (S - 1) + shared**2 / of_units
+    freedom = (spread + shared) ** 2 / parts if parts > 0 else of_units
   error = np.sqrt(spread + shared)
   if error <= 1e-9 * max(1.0, abs(value)):  # rounding is no evidence
     return value, 0.0 if value > 1e-9 else 1.0, value, value

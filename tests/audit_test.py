@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import warnings
 
 import numpy as np
 import pytest
@@ -273,3 +274,18 @@ def test_critics_that_cannot_judge_are_refused(given, critics, said):
   z, s, _ = given
   with pytest.raises(BadInput, match=said):
     ovl.audit({"z": z}, {"s": s, "size": z[:, 1]}, critics=critics)
+
+
+def test_copies_of_a_model_count_once():
+  """One of three is its own; the others are one network, given twice."""
+  gen = np.random.default_rng(0)
+  s = gen.integers(0, 2, 400)
+  one, other = (gen.normal(size=(400, 3)) + s[:, None] for _ in range(2))
+  given = {"z": np.stack([one, other, one])}
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    found = ovl.audit(given, {"s": s}, seeds=[3, 5, 7], critics="linear")
+  share = next(r for r in found.rows if r.metric == "share_beyond_task" and r.num_seeds)
+  assert share.num_seeds == 2
+  assert {r.seed for r in found.rows} - {None} == {3, 5}
+  assert "1 of 3 models are copies of others: counted once" in found.meta["warnings"]

@@ -108,3 +108,18 @@ def test_every_seed_has_parts_of_the_same_sizes(sizes_of_classes):
   assert all(size == sizes[0] for size in sizes)
   for name, share in split.SHARES.items():
     assert abs(sizes[0][name] - share * len(y)) < 1
+
+
+@pytest.mark.parametrize(("groups", "least"), [(24, 4), (400, 4), (8, 1)])
+def test_every_part_has_some_groups_where_there_are_many(groups, least):
+  shares = {"probe": 0.4, "stop": 0.1, "test": 0.5}
+  for seed in range(20):
+    code = np.repeat(np.arange(groups), 10)
+    try:
+      parts = split.split(np.zeros(len(code), int), code, shares, seed)
+    except BadInput:
+      assert groups == 8
+      continue
+    held = {name: set(code[rows]) for name, rows in parts.items()}
+    assert sum(len(g) for g in held.values()) == groups  # each on one side
+    assert min(len(g) for g in held.values()) >= least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -53,7 +54,8 @@ class Settings:
 
 
 def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
-  """Splits and narrows activations that a person brought."""
+  """Splits and narrows activations that a person brought; copies of a model count once."""
+  given, copies = _distinct(given)
   first = next(iter(given.taps.values()))
   S, N = first.shape[:2]
   y_N = np.zeros(N, np.int32) if given.task is None else given.task.values
@@ -88,10 +90,32 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
     "unit": _unit(frame),
     "reduced": reduced,
     "note": "; ".join(given.notes),
-    "warnings": list(given.doubts),
+    "warnings": [*given.doubts, *copies],
     "config": config,
   }
   return Material(lanes, frame, given.attributes, y_N, labels, seeds, None, row, meta)
+
+
+def _distinct(given: Arrays) -> tuple[Arrays, list[str]]:
+  """The models that are no copy of an earlier one, and what is to be said of the others."""
+  S = len(next(iter(given.taps.values())))
+  first: dict[str, int] = {}
+  for s in range(S):
+    digest = hashlib.sha256()
+    for source in (given.taps, given.untrained):
+      for z_SN in source.values():
+        digest.update(np.ascontiguousarray(z_SN[s]).view(np.uint8))
+    first.setdefault(digest.hexdigest(), s)
+  keep = list(first.values())
+  if len(keep) == S:
+    return given, []
+  taps, untrained = (
+    {name: z_SN[keep] for name, z_SN in source.items()}
+    for source in (given.taps, given.untrained)
+  )
+  seeds = None if given.seeds is None else tuple(given.seeds[s] for s in keep)
+  said = f"{S - len(keep)} of {S} models are copies of others: counted once"
+  return given._replace(taps=taps, untrained=untrained, seeds=seeds), [said]
 
 
 def from_config(

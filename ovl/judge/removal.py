@@ -283,7 +283,7 @@ def _read(case: Case, row: Row, level: float) -> list[Row]:
   out = []
   for name, (nats_S, floor) in case.read.items():
     there = nats_S[case.alive_S]
-    low, high = stats.over_models(there, 0.0, level)
+    _, _, low, high = stats.excess(there, level)
     out.append(
       row._replace(
         metric="critic_information", unit="nats", method=name, value=float(there.mean()),

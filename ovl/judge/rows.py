@@ -101,15 +101,14 @@ def _chance(column: Column, s_N: np.ndarray) -> dict[str, float]:
 
 
 def per_model(many: list[Series], seeds: list[int], level: float) -> list[Row]:
-  """Rows with `seed`: intervals resample that model's test groups, or rows."""
+  """Rows with `seed`: intervals are over that model's test groups, or rows."""
   rows = []
   for s, seed in enumerate(seeds):
-    mine = [(one, m) for one in many if (m := one.metrics[s]) is not None]
-    if not mine:
-      continue
-    # All metrics of a call share the test rows, so one resampling serves them.
-    edges = stats.bootstrap([m for _, m in mine], mine[0][0].units[s], level, seed)
-    for (one, (value, psi_N)), (low, high) in zip(mine, edges, strict=True):
+    for one in many:
+      if (metric := one.metrics[s]) is None:
+        continue
+      value, psi_N = metric
+      _, _, low, high = stats.over_models_and_examples([metric], [one.units[s]], level)
       rows.append(
         one.row._replace(
           seed=seed,
@@ -135,10 +134,7 @@ def aggregate(one: Series, level: float) -> Row:
   found = [m for m in one.metrics if m is not None]
   values = np.array([value for value, _ in found])
   units = [one.units[s] for s in there]
-  if len(values) == 1:
-    low, high = stats.bootstrap(found, units[0], level, 0)[0]
-  else:
-    _, _, low, high = stats.over_models_and_examples(found, units, level)
+  _, _, low, high = stats.over_models_and_examples(found, units, level)
   chances = [c for s in there if (c := one.chance[s]) is not None]
   return one.row._replace(
     num_seeds=len(values),
@@ -196,7 +192,7 @@ def of_score(
   half_S = scipy_stats.t.ppf((1 + level) / 2, B - 1) * error_S
   low, high = values_S[0] - half_S[0], values_S[0] + half_S[0]
   if len(values_S) > 1:
-    low, high = stats.over_models(values_S, float(np.square(error_S).mean()), level)
+    _, _, low, high = stats.excess(values_S, level, float(np.square(error_S).mean()))
   each = zip(seeds, values_S, half_S, strict=True)
   return [
     *(

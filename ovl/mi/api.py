@@ -260,10 +260,10 @@ def quoted(
   settings, given = task.settings, task.given
   value, psi = found.metric
   known = len(np.unique(found.units)) if found.units is not None else len(psi)
-  wide_N = estimate.widened(psi, known, settings.level)
-  low, high = stats.bootstrap(
-    [(value, wide_N)], found.units, settings.level, settings.seed
-  )[0]
+  units_N = np.arange(len(psi)) if found.units is None else found.units
+  _, _, low, high = stats.over_models_and_examples(
+    [found.metric], [units_N], settings.level
+  )
   up = max(gain, 0.0)
   nats = value + up if extrapolated else value
   high = high + (2 * up if extrapolated else up)
@@ -290,7 +290,7 @@ def quoted(
     ceiling = data.determined(given) or ceiling
   if found.recognised:
     ceiling = ""  # of what whole groups tell, not of what x knows
-  if known < FEWEST_UNITS:
+  if known < FEWEST_UNITS or not np.isfinite(low):
     doubts.append(f"{known} groups are too few for an interval")
   if critic.unit == "nats" and nats <= 0:
     doubts.append("y is found, how much of it is not: the estimate is not above 0")

@@ -277,10 +277,9 @@ def _curve(
   value_S = np.array([value for value, _ in informations])
   units_N = task.groups(task.parts["report"])
   units_N = np.arange(len(real.s_N)) if units_N is None else units_N
-  variance = stats.shared_variance(
-    [psi_N for _, psi_N in informations], [units_N] * len(value_S)
+  _, _, low, high = stats.over_models_and_examples(
+    informations, [units_N] * len(value_S), task.settings.level
   )
-  low, high = stats.over_models(value_S, variance, task.settings.level)
   length = codelength(np.log(K), real.next_ce_ST.mean(0), sizes_T)
   surplus_T = np.maximum(ce_T[:-1] - epsilon, 0)
   nothing = np.mean([value for value, _ in bare.informations])

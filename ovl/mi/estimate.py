@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, special
-from scipy import stats as scipy_stats
 
 from ovl import stats
 from ovl.stats import Metric
@@ -92,15 +91,6 @@ def fano(wrong_N: np.ndarray, s_N: np.ndarray, r_K: np.ndarray) -> Metric:
   slope = np.log(1 - inside) - np.log(inside) + others
   H, psi_N = stats.mean(-np.log(r_K[s_N]))
   return H - value - error * others, psi_N - slope * (wrong_N - error)
-
-
-def widened(psi_N: np.ndarray, units: int, level: float) -> np.ndarray:
-  """Influence values for a t interval: a variance known from few units is not known."""
-  if units < 2:
-    return psi_N
-  tail = (1 + level) / 2
-  ratio = scipy_stats.t.ppf(tail, units - 1) / scipy_stats.norm.ppf(tail)
-  return psi_N * ratio * np.sqrt(units / (units - 1))
 
 
 # ---- discrete: posteriors ------------------------------------------------------------
