@@ -63,7 +63,7 @@ def test_cells_are_numbers_only_where_all_are(tmp_path, cells, expected):
 
 
 def test_blanks_behind_delimiters_are_no_content(tmp_path):
-  found, *_ = columns(tmp_path, 'name, age\n"a, b", 3\nc , 4\n\n')
+  found, *_ = columns(tmp_path, 'age, name\n3, "a, b"\n 4, c \n\n')
   assert {name: list(column) for name, column in found.items()} == {
     "name": ["a, b", "c"], "age": [3, 4],
   }  # fmt: skip
