@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, roc_auc_score
 
 from ovl import load, nn
+from ovl.critics import linear
 from ovl.types import View
 
 KEY = jax.random.key(0)
@@ -233,6 +235,7 @@ def test_keeps_the_strength_that_is_best_on_stop():
 Z, S = draw()
 CASES = {
   "wider than long": (*draw(60, 512, 4, 0.2), 4),
+  "wider than all eigenvectors are sought for": (*draw(60, 600, 4, 0.2), 4),
   "separable": (*draw(K=3, signal=40.0), 3),
   "absent class": (Z, S, 5),
   "one class": (Z, 0 * S, 4),
@@ -259,6 +262,46 @@ def test_hard_cases_are_finite_and_no_worse_than_scikit_learn(case):
   # An absent class keeps about half a row of probability, in all.
   slack = 0.5 * (K - len(peer.classes_))
   assert float(objective(params, v)) <= least * 1.002 + slack + 1e-3
+
+
+@pytest.mark.parametrize("leading", [1, 4, 24])
+def test_the_minimum_does_not_depend_on_how_much_of_the_spectrum_is_known(
+  leading, monkeypatch
+):
+  z, s = draw(D=24, signal=2.0)
+  v = view(z * np.arange(1, 25) ** -0.6, s, 4)
+  exact = solve(v)
+  monkeypatch.setattr(linear, "EXACT", 8)
+  monkeypatch.setattr(linear, "LEADING", leading)
+  w, b = jax.jit(linear.critic(l2=1.0, tol=1e-6).fit)(KEY, v, v)
+  np.testing.assert_allclose(w, exact[0], atol=1e-2)
+  np.testing.assert_allclose(centred(b), centred(exact[1]), atol=1e-2)
+
+
+@pytest.mark.parametrize("units", [4, 600])
+def test_wide_rows_read_as_scikit_learn_reads_them(units):
+  """600 columns, 300 rows; the ridge is chosen on the stop part by both."""
+  gen = np.random.default_rng(0)
+  s = gen.integers(0, 2, 2400)
+  z = gen.normal(size=(2400, 600)) * np.arange(1, 601) ** -0.5
+  z[:, -units:] += np.where(s, 1, -1)[:, None] * z.std(0)[-units:] * 1.6 / units**0.5
+  z = (z - z[:300].mean(0)) / z[:300].std(0)
+  train, stop, test = slice(300), slice(300, 400), slice(400, 2400)
+  peers = [
+    LogisticRegression(C=2 / l2, max_iter=1000).fit(z[train], s[train])
+    for l2 in (1e4, 1e3, 100, 10, 1)
+  ]
+  best = min(peers, key=lambda m: log_loss(s[stop], m.predict_proba(z[stop])))
+  theirs = roc_auc_score(s[test], best.decision_function(z[test]))
+  critic = load("critics", "linear")
+  v = [view(z[part], s[part], 2) for part in (train, stop, test)]
+  logits_NK = critic.logits(jax.jit(critic.fit)(KEY, *v[:2]), v[2])
+  assert 0.7 < theirs < 0.98
+  error = float(nn.cross_entropy(logits_NK, v[2], "discrete"))
+  peer_error = log_loss(s[test], best.predict_proba(z[test]))
+  assert error == pytest.approx(peer_error, abs=0.01)
+  ours = roc_auc_score(s[test], logits_NK[:, 1] - logits_NK[:, 0])
+  assert ours == pytest.approx(theirs, abs=0.01)
 
 
 def test_no_known_row_gives_the_uniform_answer():

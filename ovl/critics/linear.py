@@ -1,7 +1,8 @@
 """The linear probe: softmax regression, or ridge regression with a Gaussian head.
 
 Many label vectors are read from one representation, so the solver shares: one
-eigendecomposition of Z'Z serves all of them and every strength of the ridge, an
+eigendecomposition of Z'Z (of wide rows its leading part, whose cost grows with N D and not
+with D^3: the minimum is the same) serves all of them and every strength of the ridge, an
 iteration is two matrix products that `vmap` over labels makes wide, and label vectors
 leave the batch as they finish.
 """
@@ -19,13 +20,21 @@ from ovl import nn
 from ovl.critics._statistic import reads
 from ovl.types import Critic, Kind, Params, View
 
+EXACT = 512  # up to this width all eigenvectors of Z'Z,
+LEADING = 256  # and of wider rows so many
+
 
 class _Shared(NamedTuple):
-  """What all label vectors use: the rows in the eigenbasis of Z'Z."""
+  """What all label vectors use: the rows, and what is known of Z'Z in their columns.
+
+  That is diag(size), and beyond the first of these along the columns of `turn`.
+  """
 
   q_ND: Array
-  size_E: Array  # E = D + 1: the eigenvalues, then the rows that are not padding
+  size_E: Array  # E = D + 1: a diagonal, then the rows that are not padding
   ridge_E: Array  # 0 for the intercept, which is last
+  turn_DR: Array  # R = 0 where the diagonal is all
+  size_R: Array
 
 
 class _Lane(NamedTuple):
@@ -66,6 +75,18 @@ def _backward(l_KN: Array, q_ND: Array) -> Array:
   return jnp.append(l_KN @ q_ND, l_KN.sum(1, keepdims=True), 1)
 
 
+def _straighten(shared: _Shared, bend: Array, g_KE: Array) -> Array:
+  """(bend Z'Z + ridge)^-1 g, of what is known of Z'Z."""
+  _, size_E, ridge_E, turn_DR, size_R = shared
+  flat_E = 1 / (bend * size_E + ridge_E)
+  y_KE = g_KE * flat_E
+  if not size_R.shape[0]:
+    return y_KE
+  more_R = 1 / (bend * size_R + ridge_E[0]) - flat_E[0]
+  along_KD = ((g_KE[:, :-1] @ turn_DR) * more_R) @ turn_DR.T
+  return y_KE.at[:, :-1].add(along_KD)
+
+
 def _softmax(lane: _Lane, l_KN: Array) -> tuple[Array, Array, Array]:
   """Sum of A over rows, its gradient, and its curvature a class."""
   top_N = l_KN.max(0)
@@ -104,7 +125,7 @@ def _solver(attribute: Kind, tol: float, steps: int) -> Callable[..., Array]:
   along = _softmax_along if discrete else _normal_along
 
   def step(shared: _Shared, q_DN: Array, lane: _Lane, state: _State) -> _State:
-    q_ND, size_E, ridge_E = shared
+    q_ND, size_E, ridge_E = shared[:3]
     w_KE, l_KN, line, reach, _ = state
     potential, mean_KN, bend = potential_of(lane, l_KN)
     ridged_KE = ridge_E * w_KE
@@ -114,7 +135,7 @@ def _solver(attribute: Kind, tol: float, steps: int) -> Callable[..., Array]:
       # It sums to 0 over classes, and nothing curves that way: drop what rounding left.
       classes = jnp.maximum(lane.classes_K.sum(), 1)
       g_KE -= lane.classes_K[:, None] * (g_KE.sum(0) / classes)
-    y_KE = g_KE / (jnp.maximum(bend / size_E[-1], 1e-6) * size_E + ridge_E)
+    y_KE = _straighten(shared, jnp.maximum(bend / size_E[-1], 1e-6), g_KE)
     norm = (g_KE * y_KE).sum()
 
     # Polak-Ribiere, restarted where it would not descend.
@@ -184,9 +205,33 @@ def _solver(attribute: Kind, tol: float, steps: int) -> Callable[..., Array]:
   return solve
 
 
+def _shared(z_ND: Array) -> tuple[_Shared, Array | None]:
+  """Rows in a basis where Z'Z is easy to invert, and that basis; None: their own.
+
+  All eigenvectors while they are few, else the leading ones of a random start, with one
+  eigenvalue for what they leave.
+  """
+  N, D = z_ND.shape
+  rows = jnp.maximum((z_ND != 0).any(1).sum(), 1).astype(z_ND.dtype)
+  ridge_E = jnp.ones(D + 1).at[-1].set(0)
+  if D <= EXACT:
+    size_D, turn_DD = jnp.linalg.eigh(z_ND.T @ z_ND)
+    size_E = jnp.append(jnp.maximum(size_D, 0.0), rows)
+    none = jnp.zeros((D, 0)), jnp.zeros(0)
+    return _Shared(z_ND @ turn_DD, size_E, ridge_E, *none), turn_DD
+  turn_DR = jax.random.normal(jax.random.key(0), (D, min(LEADING, N)))
+  for _ in range(2):
+    turn_DR = jnp.linalg.qr(z_ND.T @ (z_ND @ turn_DR))[0]
+  near_NR = z_ND @ turn_DR
+  size_R, mix_RR = jnp.linalg.eigh(near_NR.T @ near_NR)
+  rest = jnp.maximum(jnp.square(z_ND).sum() - size_R.sum(), 0.0) / (D - len(size_R))
+  size_E = jnp.full(D + 1, rest).at[-1].set(rows)
+  return _Shared(z_ND, size_E, ridge_E, turn_DR @ mix_RR, jnp.maximum(size_R, 0.0)), None
+
+
 def critic(
   attribute: Kind = "discrete",
-  l2: float | Sequence[float] = (100.0, 10.0, 1.0),
+  l2: float | Sequence[float] = (10_000.0, 1000.0, 100.0, 10.0, 1.0),
   tol: float = 1e-4,
   steps: int = 200,
 ) -> Critic:
@@ -206,7 +251,7 @@ def critic(
   Args:
     attribute: "discrete" or "continuous".
     l2: strength λ of the ridge; of several, the one with the lowest cross-entropy on
-      `stop` is kept.
+      `stop` is kept. Strong ones matter where rows are fewer than columns.
     tol: how near the minimum to stop, as a share of the objective (approximately).
     steps: at most so many iterations for each strength.
 
@@ -219,6 +264,8 @@ def critic(
     Böhning (1992), "Multinomial logistic regression algorithm",
     https://doi.org/10.1007/BF00048682: Z'Z bounds the Hessian of every label vector.
     Nocedal and Wright (2006), "Numerical Optimization", sec. 5.2 (PR+).
+    Halko, Martinsson and Tropp (2011), "Finding structure with randomness",
+    https://arxiv.org/abs/0909.4061, algorithm 4.4: the leading part.
   """
   reads("linear", attribute, ("discrete", "continuous"))
   strengths = sorted(map(float, l2 if isinstance(l2, Sequence) else [l2]), reverse=True)
@@ -261,9 +308,10 @@ def critic(
     w_KE = jnp.zeros_like(target_KE).at[:, -1].set(b_K)
     return _Lane(mask_N, classes_K, target_KE, rest, w_KE)
 
-  def finish(w_KE: Array, turn_DD: Array, train: View, stop: View) -> Params:
+  def finish(w_KE: Array, turn_DD: Array | None, train: View, stop: View) -> Params:
     """Back to the columns of z; padding is exactly 0."""
-    w_DK = turn_DD @ w_KE[:, :-1].T * train.features_D[:, None]
+    w_DK = w_KE[:, :-1].T if turn_DD is None else turn_DD @ w_KE[:, :-1].T
+    w_DK *= train.features_D[:, None]
     b_K = w_KE[:, -1]
     if attribute == "discrete":
       return w_DK * train.classes_K, jnp.where(train.classes_K, b_K, 0.0)
@@ -281,10 +329,7 @@ def critic(
   def fit(key: PRNGKeyArray, train: View, stop: View) -> Params:
     with jax.default_matmul_precision("highest"):
       # Of z alone, so unbatched under a vmap over label vectors.
-      size_D, turn_DD = jnp.linalg.eigh(train.z_ND.T @ train.z_ND)
-      rows = jnp.maximum((train.z_ND != 0).any(1).sum(), 1)
-      size_E = jnp.append(jnp.maximum(size_D, 0.0), rows)
-      shared = _Shared(train.z_ND @ turn_DD, size_E, jnp.ones_like(size_E).at[-1].set(0))
+      shared, turn_DD = _shared(train.z_ND)
       lane = begin(train, shared.q_ND)
 
       def one(carry: tuple, strength: Array) -> tuple[tuple, None]:
