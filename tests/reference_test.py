@@ -91,7 +91,7 @@ def test_whole_values_tell_no_more_than_their_entropy():
   gen = np.random.default_rng(0)
   s = gen.integers(0, 25, 1500).astype(float)
   z = np.stack([s + 1e-3 * gen.normal(size=1500), gen.normal(size=1500)], 1)
-  one = cell({"z": z}, {"age": s})
+  one = cell({"z": z}, {"age": s}, continuous="age")
   assert 1.5 < one["information"].value <= np.log(25)
 
 

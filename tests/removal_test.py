@@ -6,7 +6,7 @@ from scipy import stats as scipy_stats
 
 from ovl import bounds, report, stats
 from ovl.judge import case as measures
-from ovl.judge import cells, removal, verdict
+from ovl.judge import cells, reference, removal, verdict
 from ovl.judge.case import Case, Left
 from ovl.judge.cells import Column, Frame, Scored
 from ovl.judge.score import Guess
@@ -658,7 +658,7 @@ def test_labels_and_attackers_have_rows(frame, column, case):
   rows += removal.grounds(case("raw", 0.7).best, study)
   assert of(rows, "raw", "share").value == pytest.approx(0.7)
   assert of(rows, "raw", "certified_low").value > 0
-  label = cells.by_labels(column, frame, use_task=True)
+  label = reference.by_labels(column, frame, use_task=True)
   value = np.mean([one["share"][0] for one in label])
   assert of(rows, "label", "share").value == pytest.approx(value)
   assert of(rows, "majority", "information").value == 0

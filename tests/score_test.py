@@ -168,3 +168,40 @@ def test_law_given_the_label_by_ranks():
     one = Guess("continuous", table[y], np.zeros((3000, 2)), 0.0, edges)
     assert one.density(table[y], z[:9]).shape == (3000, 9)
     assert one.log_ratio(z).mean() == pytest.approx(np.log(2), abs=0.03)
+
+
+def statements(seed, K=50, N=500):
+  """A base and a critic that both know the marginal from few rows, and z not at all."""
+  gen = np.random.default_rng(seed)
+  learnt = [(np.bincount(gen.integers(0, K, 400), minlength=K) + 1.0) for _ in range(2)]
+  base_NK, said_NK = (np.tile(c / c.sum(), (N, 1)) for c in learnt)
+  return said_NK, base_NK, gen.integers(0, K, N)
+
+
+def test_a_second_statement_of_the_marginal_is_not_credited_to_z():
+  """Mixed with the base it is better than the base: by nothing that z holds."""
+  credited = kept = 0.0
+  for seed in range(20):
+    said_NK, base_NK, s_N = statements(seed)
+    guess = score.Guess("discrete", said_NK, base_NK, 0.5)
+    credited += guess.log_ratio(s_N).mean()
+    own = score.marginalised(guess, s_N)
+    assert np.abs(own.log_ratio(s_N)).max() == 0 or own.reference_N is None
+    kept += own.log_ratio(s_N).mean()
+  assert credited / 20 > 0.02
+  assert kept / 20 < 1e-3
+
+
+def test_marginalised_twin_and_what_z_does_hold():
+  gen = np.random.default_rng(0)
+  s_N = gen.integers(0, 3, 2000)
+  q_NK = 0.1 + 0.7 * np.eye(3)[s_N]
+  guess = score.Guess(
+    "discrete", q_NK / q_NK.sum(1, keepdims=True), np.full((2000, 3), 1 / 3), 0.2
+  )
+  own = score.marginalised(guess, s_N)
+  mixed_NK = 0.8 * guess.q_N + 0.2 / 3
+  best = max(np.log(mixed_NK.mean(0))[s_N].mean(), np.log(1 / 3))
+  twin = np.log(mixed_NK[np.arange(2000), s_N]).mean() - best
+  assert own.log_ratio(s_N).mean() == pytest.approx(twin)
+  assert twin > 0.5

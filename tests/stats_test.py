@@ -171,8 +171,25 @@ def test_interval_over_models_and_examples_covers(world):
     _, p, low, high = stats.over_models_and_examples(metrics, units, 0.95)
     hits += low <= 0 <= high
     few += p <= 0.05
-  assert scipy_stats.binomtest(hits, 600, 0.95).pvalue > 1e-3
-  assert scipy_stats.binomtest(few, 600, 0.05).pvalue > 1e-3
+  # Exact where one source of variance is alone, cautious where models and examples vary.
+  assert scipy_stats.binomtest(hits, 600, 0.95, "less").pvalue > 1e-3
+  assert scipy_stats.binomtest(few, 600, 0.05, "greater").pvalue > 1e-3
+  assert hits <= 0.99 * 600
+
+
+@pytest.mark.parametrize("S", [2, 3])
+@pytest.mark.parametrize("model", [0.03, 0.3])
+def test_interval_of_two_or_three_models_covers(S, model):
+  hits = 0
+  for draw in range(600):
+    gen = np.random.default_rng(draw)
+    metrics, units = of_models(gen, S, 200, model, 1, 0.2)
+    mean, p, low, high = stats.over_models_and_examples(metrics, units, 0.95)
+    hits += low <= 0 <= high
+    # p and interval are one statement.
+    assert (p <= 0.025) == (low >= 0)
+    assert (p >= 0.975) == (high <= 0)
+  assert scipy_stats.binomtest(hits, 600, 0.95, "less").pvalue > 1e-3
 
 
 def test_interval_of_copies_is_that_of_one():

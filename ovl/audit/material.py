@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -30,7 +30,9 @@ class Settings:
 
   Attributes:
     critics: names of `ovl/critics`, tried on every cell; the stop part chooses.
-    max_width: taps wider than this are pooled and projected.
+    max_width: taps wider than this are pooled and projected. None: the inner axes of maps
+      and sequences are pooled to 512 columns or one position, and up to 4096 columns are
+      read as they are.
     level: of all intervals; tests are at 1 - level.
     schedule: settings of `ovl.grid.Schedule`.
     release: name and settings of a file of `ovl/releases`: then every tap is released
@@ -38,7 +40,7 @@ class Settings:
   """
 
   critics: tuple[str, ...] = ("linear", "mlp")
-  max_width: int = 512
+  max_width: int | None = None
   level: float = 0.95
   schedule: dict[str, Any] = field(default_factory=dict)
   release: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class Settings:
       raise BadInput("audit.critics is empty: expected names such as ('linear', 'mlp')")
     if not 0.5 <= self.level < 1:
       raise BadInput(f"audit.level={self.level}: expected in [.5, 1)")
-    if self.max_width < 1:
+    if self.max_width is not None and self.max_width < 1:
       raise BadInput(f"audit.max_width={self.max_width}: expected at least 1")
 
 
@@ -75,11 +77,16 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
     for index, name in enumerate(given.taps):
       if name not in source:
         continue
-      z_SND = taps.narrow(name, source[name], frame.rows_SN, settings.max_width)
+      given_SND = taps.Given(
+        name, source[name], frame.rows_SN, settings.max_width, frame.sizes[0]
+      )
+      # A tap is in memory while it is read; one whose columns had to be chosen stays.
+      chosen = given_SND.shape[-1] < given_SND.whole
+      z_SND = cast(np.ndarray, np.asarray(given_SND) if chosen else given_SND)
       lanes.append(Lane(subject, name, index, z_SND))
       shape = source[name].shape[2:]
-      if shape != z_SND.shape[2:] and int(np.prod(shape, dtype=int)) > z_SND.shape[2]:
-        reduced[name] = [list(shape), z_SND.shape[2]]
+      if int(np.prod(shape, dtype=int)) > z_SND.shape[-1]:
+        reduced[name] = [list(shape), z_SND.shape[-1]]
   seeds = list(given.seeds) if given.seeds is not None else [0]
   config = {"audit": asdict(settings), "seed": seed}
   row = Row(run=results.run_id(config), dataset="arrays", task="task" if given.task else "")
@@ -104,7 +111,7 @@ def _distinct(given: Arrays) -> tuple[Arrays, list[str]]:
     digest = hashlib.sha256()
     for source in (given.taps, given.untrained):
       for z_SN in source.values():
-        digest.update(np.ascontiguousarray(z_SN[s]).view(np.uint8))
+        digest.update(np.ascontiguousarray(z_SN[s]).view(np.uint8).data)
     first.setdefault(digest.hexdigest(), s)
   keep = list(first.values())
   if len(keep) == S:

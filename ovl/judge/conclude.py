@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ovl import results, stats
-from ovl.judge import cells, certified, leak, rows, verdict
+from ovl.judge import cells, certified, leak, reference, rows, verdict
 from ovl.judge.cells import Column, Frame, Material, Scored
 from ovl.stats import Metric
 from ovl.types import Critic, Lane, Row
@@ -61,10 +61,10 @@ def conclude(
   for c in cols:
     if c.state:
       continue
-    majority[c.name] = cells.by_labels(c, frame, use_task=False)
+    majority[c.name] = reference.by_labels(c, frame, use_task=False)
     controls = {"majority": majority[c.name]}
     if frame.C > 1:
-      controls["label"] = cells.by_labels(c, frame, use_task=True)
+      controls["label"] = reference.by_labels(c, frame, use_task=True)
     for subject, numbers in controls.items():
       row, method = base._replace(subject=subject), [""] * frame.models
       many = rows.series(row, c, frame, numbers, method, majority[c.name])

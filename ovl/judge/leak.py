@@ -86,11 +86,12 @@ def units(rows: Judged) -> int:
   there = movable(rows)
   if rows.groups_N is None:
     return int(there.sum())
-  groups, s_N = rows.groups_N[there], rows.s_N[there]
-  if not len(groups):
-    return 0
-  # Rows of a group that share one value are one piece of evidence.
-  return len(np.unique(np.stack([groups, s_N]), axis=1).T)
+  return pieces(rows.groups_N[there], rows.s_N[there])
+
+
+def pieces(groups_N: np.ndarray, s_N: np.ndarray) -> int:
+  """Rows of a group that share one value are one piece of evidence: how many there are."""
+  return len({*zip(groups_N.tolist(), s_N.tolist(), strict=True)})
 
 
 def reach(rows: Judged, draws: int) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ovl import stats
 from ovl.judge import case as measures
-from ovl.judge import cells, certified, rows, verdict
+from ovl.judge import cells, certified, reference, rows, verdict
 from ovl.judge.case import Case, Left
 from ovl.judge.cells import Frame, Scored
 from ovl.types import Row
@@ -81,7 +81,7 @@ def conclude(
     [p_S[case.alive_S] for case, p_S in zip(tested, p, strict=True)]
   )
   shuffled, last = _shuffled(controls, draws, study)
-  majority = cells.by_labels(column, frame, use_task=False)
+  majority = reference.by_labels(column, frame, use_task=False)
   plain_p = float(adjusted[0]) if tested else np.nan
   tap = _Tap(study, cases[0], plain_p, max(len(tested) - 1, 1), majority, shuffled)
   out, loud = [], []
@@ -96,10 +96,10 @@ def conclude(
 def grounds(raw: Scored, study: Study) -> list[Row]:
   """What the most frequent class, the task label alone and the input itself say."""
   frame, column = study.frame, raw.column
-  majority = cells.by_labels(column, frame, use_task=False)
+  majority = reference.by_labels(column, frame, use_task=False)
   controls = {"majority": majority}
   if frame.C > 1:
-    controls["label"] = cells.by_labels(column, frame, use_task=True)
+    controls["label"] = reference.by_labels(column, frame, use_task=True)
   out: list[Row] = []
   for subject, numbers in controls.items():
     row = study.base._replace(subject=subject)
@@ -129,7 +129,7 @@ def _shuffled(
 
 def _control(cell: Scored, study: Study, p_S: np.ndarray | None) -> list[Row]:
   """What is read of something that no one tried to change."""
-  majority = cells.by_labels(cell.column, study.frame, use_task=False)
+  majority = reference.by_labels(cell.column, study.frame, use_task=False)
   base = study.base._replace(setting=cell.lane.setting)
   alone, beyond = rows.of_scored(base, cell, study.frame, majority, p_S)
   return _both([*alone, *([] if beyond is None else [beyond])], study)

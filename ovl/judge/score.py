@@ -21,6 +21,7 @@ from ovl.types import Kind
 
 WEIGHTS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 LOG_SCALES = (-5.0, 3.0)
+RESOLUTION = 1e-6  # nats: what float32 logits that say the same differ by
 
 
 class Guess(NamedTuple):
@@ -32,6 +33,7 @@ class Guess(NamedTuple):
     base_N: the same form: what labels alone say; of a quantity also `[N, B]`
       probabilities of B > 2 equal parts of its ranks.
     weight: of the base in the mixture.
+    reference_N: what the prediction is compared with; None: the base.
     edges: normal scores between the values that a quantity has. With them a value has the
       probability of its interval (so tied values are no points of infinite density),
       without them its density.
@@ -42,6 +44,7 @@ class Guess(NamedTuple):
   base_N: np.ndarray
   weight: float = 0.0
   edges: np.ndarray | None = None
+  reference_N: np.ndarray | None = None
 
   def log_density(self, s_N: np.ndarray) -> np.ndarray:
     """log of the mixture at `s_N` (`[N]` or `[P, N]`), nats."""
@@ -49,8 +52,14 @@ class Guess(NamedTuple):
     return np.log((1 - self.weight) * q + self.weight * base + 1e-38)
 
   def log_ratio(self, s_N: np.ndarray) -> np.ndarray:
-    """log mixture / base at `s_N`: what the representation adds, nats a row."""
-    return self.log_density(s_N) - np.log(_density(self, self.base_N, s_N) + 1e-38)
+    """log mixture / reference at `s_N`: what the representation adds, nats a row."""
+    ratio_N = self.log_density(s_N) - self.log_reference(s_N)
+    return np.where(np.abs(ratio_N) < RESOLUTION, 0.0, ratio_N)
+
+  def log_reference(self, s_N: np.ndarray) -> np.ndarray:
+    """log of the reference at `s_N`, nats."""
+    form_N = self.base_N if self.reference_N is None else self.reference_N
+    return np.log(_density(self, form_N, s_N) + 1e-38)
 
   @property
   def forms(self) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +156,20 @@ def cross_entropy(guess: Guess, s_N: np.ndarray) -> float:
   return float(-np.log(_density(guess, guess.base_N, s_N) + 1e-38).mean())
 
 
+def marginalised(guess: Guess, s_N: np.ndarray) -> Guess:
+  """Compares with what the mixture says when every row has the z of all, if that is better.
+
+  A critic states the marginal as it learnt it, and a mixture of two statements is better
+  than one: of many or rare classes that alone would be credited to z.
+  """
+  if guess.kind != "discrete":
+    return guess
+  mean_K = guess.probabilities.mean(0)
+  blind = guess._replace(reference_N=np.broadcast_to(mean_K, guess.base_N.shape))
+  better = blind.log_reference(s_N).mean() > guess.log_reference(s_N).mean()
+  return blind if better else guess
+
+
 def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:
   """The weight of the base with the lowest cross-entropy on the stop part.
 
@@ -208,13 +231,14 @@ def metrics(guess: Guess, s_N: np.ndarray, entropy: float) -> dict[str, Metric]:
 def share_of(guess: Guess, s_N: np.ndarray, entropy: float) -> Metric:
   """Information as a share of what labels alone leave open; never above 1.
 
-  Of a discrete attribute that is the given entropy, or the cross-entropy of the base on
-  these rows where it is larger (then the share is a ratio of two means of the same rows).
+  Of a discrete attribute that is the given entropy, or the cross-entropy of the
+  reference on these rows where it is larger (then the share is a ratio of two means of
+  the same rows).
   """
   information = stats.mean(guess.log_ratio(s_N))
   if guess.kind == "continuous":
     return share(information, np.nan)
-  left = stats.mean(-np.log(_density(guess, guess.base_N, s_N) + 1e-38))
+  left = stats.mean(-guess.log_reference(s_N))
   if left[0] <= entropy:
     return share(information, entropy)
   value = information[0] / left[0]

@@ -1,0 +1,143 @@
+"""What labels alone say of an attribute, and what a critic adds to it, for one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ovl.judge import score
+from ovl.judge.score import Guess
+from ovl.stats import Metric
+from ovl.types import Found
+
+if TYPE_CHECKING:
+  from ovl.judge.cells import Column, Frame
+
+
+class Asked(NamedTuple):
+  """One model and attribute, alone (C = 1) or with the task label."""
+
+  column: Column
+  at: int
+  found: dict[str, Found]
+  blind: dict[str, Found]
+  frame: Frame
+  s: int
+  variant: int
+  C: int
+
+  @property
+  def y_N(self) -> np.ndarray:
+    """The label that may be used."""
+    y_N = self.frame.y_SN[self.s]
+    return y_N if self.C > 1 else np.zeros_like(y_N)
+
+  def known(self, name: str) -> tuple[slice, np.ndarray, np.ndarray]:
+    """A part, which of its rows are known, and their attribute."""
+    part = self.frame.part(name)
+    rows = self.column.mask_SN[self.s, part]
+    return part, rows, self.column.s_SN[self.s, part][rows]
+
+  def form(self, logits_NK: np.ndarray, name: str) -> np.ndarray:
+    """A critic's output on the known rows of a part, at the mix of its classes."""
+    q_N = logits_NK[self.known(name)[1]][:, : self.column.outputs].astype(np.float64)
+    return self.there(score.softmax(q_N), name) if self.column.labels else q_N
+
+  def there(self, q_NK: np.ndarray, name: str) -> np.ndarray:
+    """The same at the mix of classes of a part, where it may be another."""
+    if not self.frame.shifts or not self.column.labels:
+      return q_NK
+    mixes = [self.known(part)[2] for part in ("probe", name)]
+    K = self.column.outputs
+    given_K, there_K = (
+      (np.bincount(s_N, minlength=K) + 0.5) / (len(s_N) + K / 2) for s_N in mixes
+    )
+    return score.tilt(q_NK, given_K, there_K)
+
+  def guess(self, q_N: np.ndarray, base_N: np.ndarray, weight: float = 0.0) -> Guess:
+    """Both predictions of the same rows."""
+    edges = self.column.edges[self.s] if self.column.edges else None
+    return Guess(self.column.kind, q_N, base_N, weight, edges)
+
+  def base(self) -> dict[str, np.ndarray]:
+    """What labels alone say of stop and test rows: the best on the stop part.
+
+    The table of labels, or a critic that saw labels alone mixed with it: what a critic
+    of the representation is mixed with can then gain nothing by the mixing.
+    """
+    column, y_N = self.column, self.y_N
+    part, rows, s_N = self.known("probe")
+    given = s_N, y_N[part][rows], self.C
+    tables = [score.label_only(column.kind, *given, column.outputs)]
+    if column.kind == "continuous" and self.C > 1:
+      tables += [*score.by_ranks(*given), np.zeros((self.C, 2))]
+    stop_N = self.known("stop")[2]
+
+    def of_table(table: np.ndarray, name: str) -> np.ndarray:
+      part, rows, _ = self.known(name)
+      return self.there(table[y_N[part][rows]], name)
+
+    def cost_of(form_N: np.ndarray) -> float:
+      return score.cross_entropy(self.guess(form_N, form_N), stop_N)
+
+    least, place = min((cost_of(of_table(t, "stop")), i) for i, t in enumerate(tables))
+    best = {name: of_table(tables[place], name) for name in ("stop", "test")}
+    plain = dict(best)
+    for critic in self.blind.values():
+      logits = {"stop": critic.stop, "test": critic.test}
+      said = {
+        name: self.form(of[self.s, self.variant, self.at], name)
+        for name, of in logits.items()
+      }
+      pair = self.guess(said["stop"], plain["stop"])
+      if column.kind == "continuous":  # a mixture of two normals is none
+        w, cost = 0.0, score.cross_entropy(pair._replace(base_N=pair.q_N), stop_N)
+      else:
+        w, cost = score.mix(pair, stop_N)
+      if cost < least:
+        least, best = cost, said
+        if w > 0:
+          best = {name: (1 - w) * said[name] + w * plain[name] for name in said}
+    return best
+
+  def speak(self) -> tuple[str, Guess, np.ndarray]:
+    """The critic with the lowest mixed cross-entropy on the stop part, on the test part."""
+    base = self.base()
+    stop_N, test_N = self.known("stop")[2], self.known("test")[2]
+    best: tuple[float, str, Guess] | None = None
+    for name, critic in self.found.items():
+      q_N = self.form(critic.stop[self.s, self.variant, self.at], "stop")
+      guess = self.guess(q_N, base["stop"])
+      weight, cost = score.mix(guess, stop_N)
+      if best is None or cost < best[0]:
+        best = cost, name, guess._replace(weight=weight)
+    assert best is not None
+    _, name, guess = best
+    # A marginal is known well; what labels say may be said better by chance.
+    weight = guess.weight if self.C == 1 or score.gains(guess, stop_N) else 1.0
+    q_N = self.form(self.found[name].test[self.s, self.variant, self.at], "test")
+    guess = self.guess(q_N, base["test"], weight)
+    return name, guess if self.C > 1 else score.marginalised(guess, test_N), test_N
+
+
+def r2(guess: Guess, column: Column, frame: Frame, s: int) -> Metric:
+  """Of a quantity in its own unit, with the probe part's quantiles."""
+  probe, test = frame.part("probe"), frame.part("test")
+  mask_N, values_N = column.mask_SN[s], column.values_SN[s]
+  return score.r2(guess, values_N[test][mask_N[test]], values_N[probe][mask_N[probe]])
+
+
+def by_labels(column: Column, frame: Frame, use_task: bool) -> list[dict[str, Metric]]:
+  """What the task label alone, or the marginal alone, says of an attribute."""
+  numbers = []
+  for s in range(frame.models):
+    alone = Asked(column, 0, {}, {}, frame, s, 0, 1)
+    base_N, s_N = alone.base()["test"], alone.known("test")[2]
+    q_N = alone._replace(C=frame.C).base()["test"] if use_task else base_N
+    guess = alone.guess(q_N, base_N)
+    metrics = score.metrics(guess, s_N, column.entropy)
+    if column.kind == "continuous":
+      metrics["r2"] = r2(guess, column, frame, s)
+    numbers.append(metrics)
+  return numbers
