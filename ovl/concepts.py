@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovl import columns
+from ovl import columns, inputs
+from ovl.inputs.holders import framed
 from ovl.load import nearest
 from ovl.types import Attribute, BadInput, Eraser, Kind
 
@@ -34,20 +35,23 @@ class Concept(NamedTuple):
 
 def attributes(s: Any, kinds: Mapping[str, Kind]) -> dict[str, Attribute]:
   """Name -> attribute of one column, a matrix, or several of either."""
-  if isinstance(s, Mapping) and not s:
+  if not isinstance(s, Mapping) and not framed(s):
+    return {"s": _attribute(s, "s", kinds.get("s"))}
+  named = inputs.named(s, "s")
+  if not named:
     raise BadInput("s is empty, expected {name: column}")
-  named = s if isinstance(s, Mapping) else {"s": s}
   return {name: _attribute(x, name, kinds.get(name)) for name, x in named.items()}
 
 
 def _attribute(s: Any, name: str, kind: Kind | None) -> Attribute:
   if isinstance(s, Attribute):
     return s
-  raw = np.asarray(s) if hasattr(s, "__array__") else np.array(s, object)
+  raw = inputs.plain(s, name)
   if raw.ndim < 2:
     return columns.encode(s, name, None if kind == "vector" else kind)
   if raw.ndim > 2:
     raise BadInput(f"{name} has shape {list(raw.shape)}, expected [N] or [N, M]")
+  raw = np.ma.filled(raw.astype(np.float64), np.nan) if np.ma.isMaskedArray(raw) else raw
   try:
     values = np.asarray(raw, np.float64)
   except (TypeError, ValueError):

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ovl import erasure as fitting
-from ovl import rng, stats
+from ovl import inputs, rng, stats
 from ovl.chain import run
 from ovl.concepts import Concept, as_long, attributes, coded, concept, taken
 from ovl.load import load, nearest
-from ovl.types import BadInput, Eraser, Erasure, Model, Params, Stage
+from ovl.types import BadInput, Eraser, Erasure, Kind, Model, Params, Stage
 
 FORMAT = 2
 UNITS = ("offset_D", "scale")  # kept in float64
@@ -164,17 +164,25 @@ class FittedEraser:
 
 
 def erase(
-  z: Any, s: Any, method: str | Eraser = "leace", *, seed: int = 0, **settings: Any
+  z: Any,
+  s: Any,
+  method: str | Eraser = "leace",
+  *,
+  kind: Kind | Mapping[str, Kind] | None = None,
+  seed: int = 0,
+  **settings: Any,
 ) -> FittedEraser:
   """Fits what removes a concept from a representation: `erase(z, s)(z)`.
 
   Args:
     z: `[N, D]` activations, or `[S, N, D]` those of S models for the same rows: an
       eraser each, in one batch.
-    s: `[N]` classes or quantities (integers and text are classes), `[N, M]` floats,
-      another representation, or `{name: column}` for several attributes at once. Rows
-      with a missing value are left out.
+    s: `[N]` classes or quantities (text is classes; of whole numbers `ovl.columns` has
+      the rule), `[N, M]` floats, another representation, or `{name: column}` or a table
+      for several attributes at once. Rows with a missing value are left out.
     method: a file of `ovl/erasers`, or an `Eraser`.
+    kind: "discrete" or "continuous", or `{name: kind}`, where the rule is not what is
+      meant.
     seed: of the randomness of methods that have any.
     **settings: the method's own.
 
@@ -187,7 +195,10 @@ def erase(
   """
   name = "" if isinstance(method, Eraser) else method
   eraser = method if isinstance(method, Eraser) else load("erasers", name, **settings)
-  rows, given = _rows(z), attributes(s, {})
+  kinds = {"s": kind} if isinstance(kind, str) else dict(kind or {})
+  rows, given = _rows(z), attributes(s, kinds)
+  if unknown := kinds.keys() - given.keys():
+    raise BadInput(f"kind names {unknown.pop()!r}, which s has not: {', '.join(given)}")
   tokens = f", read as [models, N, D]; of tokens give z.reshape(-1, {rows.shape[-1]})"
   as_long(given, rows.shape[-2], tokens if rows.ndim == 3 else "")
   known_N = np.logical_and.reduce([attribute.known for attribute in given.values()])
@@ -313,9 +324,8 @@ def _applied(apply: Any, arrays: dict[str, Any], z: Any, s_NM: Any) -> Any:
 
 def _rows(z: Any, any_shape: bool = False) -> Any:
   """`[N, D]` or `[S, N, D]`: finite numbers, float64 or of a JAX array's own type."""
-  out = z if isinstance(z, jax.Array) else np.asarray(z)
-  if out.dtype.kind not in "biuf" and out.dtype != jnp.bfloat16:
-    raise BadInput(f"z has type {out.dtype}, expected numbers")
+  traced = isinstance(z, jax.Array) and jnp.issubdtype(z.dtype, jnp.floating)
+  out = z if traced else inputs.numbers(z, "z")
   if not any_shape and (out.ndim not in (2, 3) or 0 in out.shape):
     raise BadInput(f"z has shape {list(out.shape)}, expected [N, D] or [models, N, D]")
   if not isinstance(out, jax.core.Tracer):

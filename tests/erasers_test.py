@@ -879,3 +879,18 @@ def test_tokens_are_rows_of_their_own():
   )
   with pytest.raises(BadInput, match=r"of tokens give z.reshape\(-1, 10\)"):
     ovl.erase(Z[:240].reshape(8, 30, 10), S[:8])
+
+
+def test_a_kind_is_what_a_person_says():
+  """Twelve codes are classes unless they are said to be a quantity; a typo is named."""
+  z_ND, s_N = planted(rows=600, classes=12, width=14)
+  directions = {
+    kind: ovl.erase(z_ND, s_N, kind=kind).erasure.removed
+    for kind in (None, "discrete", "continuous")
+  }
+  assert directions == {None: 11, "discrete": 11, "continuous": 1}
+  assert ovl.erase(z_ND, {"a": s_N}, kind={"a": "continuous"}).erasure.removed == 1
+  with pytest.raises(BadInput, match="kind names 'b', which s has not: a"):
+    ovl.erase(z_ND, {"a": s_N}, kind={"b": "continuous"})
+  with pytest.raises(BadInput, match="masked entries"):
+    ovl.erase(np.ma.masked_greater(z_ND, 3), s_N)
