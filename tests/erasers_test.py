@@ -25,7 +25,7 @@ from ovl.types import Attribute, BadInput, Erasure, Model, Stage
 
 _hook = install_import_hook(["ovl.erasers"], "beartype.beartype")
 
-from ovl.erasers import _moments, _slopes, rlace  # noqa: E402
+from ovl.erasers import _moments, _slopes, _softmax, rlace  # noqa: E402
 
 KEY = jax.random.key(0)
 METHODS = names("erasers")
@@ -894,3 +894,15 @@ def test_a_kind_is_what_a_person_says():
     ovl.erase(z_ND, {"a": s_N}, kind={"b": "continuous"})
   with pytest.raises(BadInput, match="masked entries"):
     ovl.erase(np.ma.masked_greater(z_ND, 3), s_N)
+
+
+@pytest.mark.parametrize("rows", [(400, 64, 2), (2400, 256, 2), (2400, 384, 10)])
+def test_the_constant_reader_is_what_it_is_by_hand(rows):
+  """Compiled, a literal matrix of zeros loses the intercept of wide rows: docs/upstream.md."""
+  N, D, K = rows
+  draw = np.random.default_rng(0)
+  s_N = draw.integers(0, K, N)
+  given = rows_of(draw.normal(size=(N, D)), s_N)
+  read = jax.jit(lambda *r: _softmax.constant(_softmax.rows(*r, jnp.zeros(D))))(*given)
+  share_K = np.bincount(s_N) / N
+  assert float(read) == pytest.approx(-(share_K * np.log(share_K)).sum(), abs=1e-6)
