@@ -51,7 +51,6 @@ def get_config(arg: str = "") -> ConfigDict:
     monitors=("linear",),
     attackers=("linear", "mlp", "trees"),
     level=0.95,
-    max_width=512,
     schedule=dict(epochs=20),
   )
   if "smoke" in words:

@@ -12,5 +12,5 @@ def get_config(arg: str = "") -> ConfigDict:
     raise ValueError(f"arrays:{arg}: this experiment has no words")
   c = ConfigDict()
   c.seed = 0
-  c.audit = dict(critics=("linear", "mlp"), max_width=512, level=0.95)
+  c.audit = dict(critics=("linear", "mlp"), level=0.95)
   return c

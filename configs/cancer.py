@@ -19,7 +19,7 @@ def get_config(arg: str = "") -> ConfigDict:
   c.model = dict(name="mlp", hidden=(64, 32))
   c.fit = dict(epochs=60, batch_size=64, learning_rate=1e-3)
   c.split = dict(train=0.5, probe=0.2, stop=0.05, test=0.25)
-  c.audit = dict(critics=("linear", "mlp"), max_width=512, level=0.95)
+  c.audit = dict(critics=("linear", "mlp"), level=0.95)
 
   if "smoke" in words:
     c.seeds = 5

@@ -57,7 +57,6 @@ def get_config(arg: str = "") -> ConfigDict:
     monitors=("linear",),
     attackers=("linear", "mlp", "trees"),
     level=0.95,
-    max_width=512,
   )
   if "variational" in words:
     c.model = dict(name="bottleneck", hidden=(128,), width=16)

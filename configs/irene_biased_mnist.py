@@ -53,7 +53,6 @@ def get_config(arg: str = "") -> ConfigDict:
     monitors=("linear",),
     attackers=("linear", "mlp", "trees"),
     level=0.95,
-    max_width=512,
   )
   if words:
     c.dataset.side = 14

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from ovl import mesh
+from ovl import mesh, pooling
 from ovl.pooling import reduce
 from ovl.types import BadInput, Model
 
@@ -29,7 +28,7 @@ def collect(
   rows_SN: np.ndarray,
   grid: Mesh,
   *,
-  max_width: int = 512,
+  max_width: int | None = None,
   batch_size: int = 1024,
   report: Report = lambda share, said: None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -75,7 +74,9 @@ def collect(
 
 
 @functools.lru_cache(maxsize=8)
-def _program(model: Model, max_width: int) -> Callable[..., tuple[list[Array], Array]]:
+def _program(
+  model: Model, max_width: int | None
+) -> Callable[..., tuple[list[Array], Array]]:
   """Compiled once a model, also for its untrained twins."""
 
   def seed(params: Any, state: Any, x: Array, rows_B: Array) -> tuple[list[Array], Array]:
@@ -104,36 +105,99 @@ def shapes(
   return found
 
 
-def narrow(
-  name: str, z_SN: np.ndarray, rows_SN: np.ndarray, max_width: int, batch: int = 4096
-) -> np.ndarray:
-  """The same reduction for activations given as arrays (maybe memory-mapped).
+class Given:
+  """Activations given as arrays (maybe memory-mapped), reduced when they are asked for.
 
-  Args:
-    name: the tap.
-    z_SN: `[S, N, ...]`.
-    rows_SN: rows of each model.
-    max_width: see `reduce`.
-    batch: rows read at once.
+  `np.asarray` reads them: a tap that fits is in memory only while it is used. Each model's
+  are centred and scaled in float64 before: critics standardise columns in float32, where
+  a unit of 1e-20 or an offset of 1e7 would be lost.
 
-  Returns:
-    `[S, N', D]` float32.
+  Attributes:
+    shape: `(S, N, D)` as read.
+    whole: the width of the tap after pooling; D where no column is lost.
   """
-  S, N = rows_SN.shape
-  run = jax.jit(reduce, static_argnums=(0, 2))
-  out: np.ndarray | None = None
-  centre, scale = _spread(z_SN, rows_SN, batch)
-  for s, start in itertools.product(range(S), range(0, N, batch)):
-    rows = rows_SN[s, start : start + batch]
-    # Critics standardise columns in float32; a unit of 1e-20 or an offset of 1e7 is lost
-    # there, so the whole tap is centred and scaled before.
-    wide = (np.asarray(z_SN[s, rows], np.float64) - centre[s]) / scale[s]
-    z = np.asarray(run(name, wide.astype(np.float32), max_width))
-    if out is None:
-      out = np.empty((S, N, z.shape[1]), np.float32)
-    out[s, start : start + len(rows)] = z
-  assert out is not None
-  return out
+
+  def __init__(
+    self,
+    name: str,
+    z_SN: np.ndarray,
+    rows_SN: np.ndarray,
+    max_width: int | None = None,
+    probe: int = 0,
+    batch: int = 4096,
+  ) -> None:
+    """Reads nothing yet.
+
+    Args:
+      name: the tap.
+      z_SN: `[S, N, ...]`.
+      rows_SN: rows of each model.
+      max_width: see `reduce`.
+      probe: the first so many rows of each model choose what is kept of a tap that is too
+        wide, see `pooling.leading`; 0: none do, it is projected by `reduce`.
+      batch: rows read at once.
+    """
+    self._name, self._z_SN, self._rows_SN = name, z_SN, rows_SN
+    self._max_width, self._probe, self._batch = max_width, probe, batch
+    self.whole = pooling.pooled_width(z_SN.shape[2:] or (1,), max_width)
+    rows = (probe,) if probe else ()
+    width = pooling.reduced_width(z_SN.shape[2:] or (1,), max_width, *rows)
+    self.shape = (*rows_SN.shape, width)
+
+  @functools.cached_property
+  def _spread(self) -> tuple[list[np.ndarray], list[float]]:
+    return _spread(self._z_SN, self._rows_SN, self._batch)
+
+  def _blocks(self, s: int, rows: int) -> Iterator[np.ndarray]:
+    """The first rows of a model, `[B, ...]`."""
+    centre, scale = self._spread
+    for start in range(0, rows, self._batch):
+      at = self._rows_SN[s, start : min(start + self._batch, rows)]
+      wide = (np.asarray(self._z_SN[s, at], np.float64) - centre[s]) / scale[s]
+      yield wide.astype(np.float32)
+
+  def _project(self, s: int) -> Callable[[np.ndarray], np.ndarray]:
+    """`[B, ...] -> [B, D]` of a model."""
+    if self.shape[-1] == self.whole or not self._probe:
+      return lambda z_B: np.asarray(_reduce(self._name, z_B, self._max_width))
+
+    def flat(z_B: np.ndarray) -> np.ndarray:
+      return np.asarray(_pool(z_B, self._max_width))
+
+    project = pooling.leading(
+      self._name,
+      lambda: map(flat, self._blocks(s, self._probe)),
+      self._probe,
+      self._max_width,
+    )
+    return lambda z_B: project(flat(z_B))
+
+  def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    """`[S, N, D]` float32."""
+    del copy  # what is read is new
+    out = np.empty(self.shape, dtype or np.float32)
+    for s, z_ND in enumerate(out):
+      project, start = self._project(s), 0
+      for z_B in self._blocks(s, len(z_ND)):
+        z_ND[start : start + len(z_B)] = project(z_B)
+        start += len(z_B)
+    return out
+
+
+_reduce = jax.jit(reduce, static_argnums=(0, 2))
+_pool = jax.jit(pooling.pool, static_argnums=1)
+
+
+def narrow(
+  name: str,
+  z_SN: np.ndarray,
+  rows_SN: np.ndarray,
+  max_width: int | None = None,
+  batch: int = 4096,
+  probe: int = 0,
+) -> np.ndarray:
+  """What `Given` reads: `[S, N, D]` float32."""
+  return np.asarray(Given(name, z_SN, rows_SN, max_width, probe, batch))
 
 
 def _spread(

@@ -179,6 +179,20 @@ def run(
   return result, page
 
 
+def _columns(material: Material) -> list[Row]:
+  """Of every tap of which fewer columns were read than there are: how many there are."""
+  reduced = material.meta["reduced"]
+  return [
+    material.row._replace(
+      kind="audit", subject=lane.subject, layer=lane.layer, layer_index=lane.depth,
+      width=reduced[lane.layer][1], num_seeds=material.frame.models, metric="columns",
+      value=float(np.prod(reduced[lane.layer][0])),
+    )
+    for lane in material.lanes
+    if lane.subject == "trained" and lane.layer in reduced
+  ]  # fmt: skip
+
+
 _statistic = jax.jit(grid.statistic, static_argnames=("critic", "mesh"))
 
 
@@ -226,7 +240,10 @@ def judged(
   progress(0.9, "permutation tests")
   found, facts = conclude(material, cols, measured, scores, noise, settings.level, seed)
   progress(1.0, "judged")
-  return Audit(found, material.meta | facts | {"critics": list(settings.critics)})
+  return Audit(
+    [*found, *_columns(material)],
+    material.meta | facts | {"critics": list(settings.critics)},
+  )
 
 
 def _released(
@@ -242,7 +259,7 @@ def _released(
     # Models that share a row share no noise.
     z_SND = [
       release(z_ND, seed=np.random.default_rng([seed, place, s]))
-      for s, z_ND in enumerate(lane.z_SND)
+      for s, z_ND in enumerate(np.asarray(lane.z_SND))
     ]
     lanes.append(lane._replace(z_SND=np.stack(z_SND).astype(np.float32)))
   return material._replace(lanes=lanes), {"bound": release.bound}
@@ -257,11 +274,12 @@ def _scores(
   for name, critic in critics.items():
     for lane in material.lanes:
       progress(0.9, f"{name}: {lane.subject} {lane.layer}")
+      z_SND = mesh.put(np.asarray(lane.z_SND)[:, test], devices, "seed")
       for c in cols:
         labels = probes.labels([c])
         values_S = _statistic(
           critic,
-          mesh.put(lane.z_SND[:, test], devices, "seed"),
+          z_SND,
           mesh.put(labels.s_SAN[:, 0, test], devices, "seed"),
           mesh.put(labels.mask_SAN[:, 0, test], devices, "seed"),
           labels.classes_AK[0],

@@ -17,7 +17,7 @@ from ovl.grid.train import Schedule
 from ovl.types import Critic, Found, Lane
 
 Report = Callable[[float, str], None]
-BUCKETS = (128, 100_000)  # taps between two edges are padded to their widest
+BUCKETS = (128, 512, 1024, 2048)  # taps between two edges are padded to their widest
 
 
 class Labels(NamedTuple):
@@ -75,7 +75,7 @@ def sweep(
     S, N, width = lane.z_SND.shape
     D = widest[bucket]
     z_SND = np.zeros((S, N, D + C), np.float32)
-    z_SND[..., :width] = lane.z_SND
+    z_SND[..., :width] = np.asarray(lane.z_SND)
     alone_D = np.arange(D + C) < width
     features_VD = alone_D[None]
     if C:

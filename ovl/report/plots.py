@@ -101,11 +101,13 @@ def heatmap(found: Found) -> Figure:
   A, L = len(attributes), len(layers)
   names = [short(name, 22) for name in attributes]
   sides = [short(name, 22) for name in layers]
+  for i, said in enumerate(map(found.read, layers)):
+    sides[i] += f"\n{said} columns" * bool(said)
   width = 1.0 if A <= 8 else 0.7
   height = 0.54 if L <= 12 else 0.42
   longest = CHAR * max(map(len, names))
   slanted = longest > width - 0.05
-  left, bottom = 0.55 + CHAR * max(map(len, sides)), 1.1
+  left, bottom = 0.55 + CHAR * max(len(line) for s in sides for line in s.split("\n")), 1.1
   top = 0.3 + (0.66 * longest if slanted else 0)
   full = max(left + A * width + (0.75 * longest if slanted else 0.2), 5.4)
   tall = top + L * height + bottom

@@ -103,6 +103,13 @@ class Found(NamedTuple):
         return row
     return None
 
+  def read(self, layer: str) -> str:
+    """ "512 of 12,544" where fewer columns of a layer were read than it has."""
+    row = self.totals.get(("trained", "", layer, "columns"))
+    if row is None or row.value is None or row.width is None:
+      return ""
+    return f"{row.width:,} of {row.value:,.0f}"
+
   def metric(self, attribute: str) -> str:
     """What stands for accuracy: `r2` where the attribute is continuous."""
     continuous = any(k[1] == attribute and k[3] == "r2" for k in self.totals)
@@ -185,9 +192,14 @@ def short(name: str, limit: int = 24) -> str:
 
 
 def text(found: Found) -> str:
-  """The first `LINES` cells: verdict, share beyond the task with interval, excess."""
+  """The first `LINES` cells: verdict, share beyond the task with interval, excess.
+
+  And how many columns were read, where that is not all of some layer.
+  """
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-  for head in ("attribute", "layer", "verdict", "share beyond task", "excess"):
+  heads = ["attribute", "layer", "verdict", "share beyond task", "excess"]
+  narrowed = any(found.read(layer) for layer in found.layers)
+  for head in [*heads, "columns read"] if narrowed else heads:
     table.add_column(head, no_wrap=True)
   for cell in found.cells[:LINES]:
     verdict = f"{cell.verdict}, {cell.note}" if cell.note else cell.verdict
@@ -197,6 +209,7 @@ def text(found: Found) -> str:
       verdict,
       interval(cell.share),
       number(cell.excess.value if cell.excess else None),
+      *([found.read(cell.share.layer)] if narrowed else []),
     )
   out = io.StringIO()
   console = Console(file=out, width=100, color_system=None, force_jupyter=False)

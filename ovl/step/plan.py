@@ -36,7 +36,8 @@ class Term:
     depth: factors of the first and the last tap, linear between them.
     optimiser: of the critic: "adam", or "sgd" with momentum .9 and decay 1e-4.
     learning_rate: of the critic.
-    max_width: taps that are wider are pooled and projected first.
+    max_width: taps that are wider are pooled and projected first; None: see
+      `ovl.pooling`.
   """
 
   name: str
@@ -53,7 +54,7 @@ class Term:
   depth: tuple[float, float] = (1.0, 1.0)
   optimiser: Literal["adam", "sgd"] = "adam"
   learning_rate: float = 1e-2
-  max_width: int = 512
+  max_width: int | None = None
 
   def __post_init__(self) -> None:
     """Refuses what cannot be meant."""
@@ -63,7 +64,7 @@ class Term:
         f"{self.name}: this critic is no {use}; it is for {', '.join(self.critic.uses)}"
       )
     for name in ("every", "inner_steps", "max_width"):
-      if getattr(self, name) < 1:
+      if (count := getattr(self, name)) is not None and count < 1:
         raise BadInput(f"{self.name}.{name}={getattr(self, name)}: expected at least 1")
     if not self.learning_rate > 0:
       raise BadInput(f"{self.name}.learning_rate={self.learning_rate}: expected above 0")

@@ -151,7 +151,9 @@ def raw(x_N: np.ndarray, attack: Attack, progress: Progress) -> Scored:
   """
   frame = attack.frame
   x_SN = np.broadcast_to(x_N, (frame.models, *x_N.shape))
-  z_SND = taps.narrow(taps.INPUT, x_SN, frame.rows_SN, attack.made.max_width)
+  z_SND = taps.narrow(
+    taps.INPUT, x_SN, frame.rows_SN, attack.made.max_width, probe=frame.sizes[0]
+  )
   lane = Lane("raw", taps.INPUT, -1, z_SND)
   (found,), blind = attack.read([lane], attack.critics, progress)
   return cells.scored(lane, attack.column, 0, found, frame, blind)

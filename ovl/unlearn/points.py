@@ -252,7 +252,7 @@ def _erased(studio: Studio, nets: fit.Nets, tap: str) -> Iterator[Point]:
     yield Point(name, "", {tap: at_tap(z_SND)}, correct_SN, alive_S, {}, shuffled)
 
 
-def _narrow(tap: str, width: int, z_SND: np.ndarray) -> np.ndarray:
+def _narrow(tap: str, width: int | None, z_SND: np.ndarray) -> np.ndarray:
   return np.stack([pooling.reduce(tap, jnp.asarray(z_ND), width) for z_ND in z_SND])
 
 

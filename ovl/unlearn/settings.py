@@ -38,7 +38,8 @@ class Settings:
     attackers: fresh critics, and "trees": scikit-learn's boosted trees; all meet every
       point.
     level: of intervals; tests are at 1 - level.
-    max_width: wider taps are pooled and projected before they are attacked.
+    max_width: wider taps are pooled and projected before they are attacked; None: as an
+      audit does.
     schedule: of attackers that train by their loss, see `ovl.grid.Schedule`.
   """
 
@@ -50,7 +51,7 @@ class Settings:
   monitors: tuple[str, ...] = ()
   attackers: tuple[str, ...] = ("linear", "mlp", TREES)
   level: float = 0.95
-  max_width: int = 512
+  max_width: int | None = None
   schedule: dict[str, Any] = field(default_factory=dict)
 
   def __post_init__(self) -> None:
