@@ -905,4 +905,4 @@ def test_the_constant_reader_is_what_it_is_by_hand(rows):
   given = rows_of(draw.normal(size=(N, D)), s_N)
   read = jax.jit(lambda *r: _softmax.constant(_softmax.rows(*r, jnp.zeros(D))))(*given)
   share_K = np.bincount(s_N) / N
-  assert float(read) == pytest.approx(-(share_K * np.log(share_K)).sum(), abs=1e-6)
+  assert float(read) == pytest.approx(-(share_K * np.log(share_K)).sum(), abs=5e-6)
