@@ -82,6 +82,11 @@ class FittedEraser:
     edited = fitting.on_host(self.erasure._replace(arrays=arrays), rows, s_SNM)
     return edited.reshape(shape).astype(np.float64 if wide else np.float32)
 
+  @property
+  def removed(self) -> int:
+    """How many directions are erased; of several models the fewest."""
+    return self.erasure.removed
+
   def __getitem__(self, model: int) -> FittedEraser:
     """The eraser of one of several models."""
     if self.erasure.arrays["mean_D"].ndim == 1:

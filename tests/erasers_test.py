@@ -906,3 +906,12 @@ def test_the_constant_reader_is_what_it_is_by_hand(rows):
   read = jax.jit(lambda *r: _softmax.constant(_softmax.rows(*r, jnp.zeros(D))))(*given)
   share_K = np.bincount(s_N) / N
   assert float(read) == pytest.approx(-(share_K * np.log(share_K)).sum(), abs=5e-6)
+
+
+def test_a_class_of_one_row_throws_no_row_away(name):
+  z_ND, s_N = planted(rows=300, classes=2)
+  s_N = np.where(np.arange(300) == 7, 2, s_N)
+  out = ovl.erase(z_ND, s_N, name, **settings(name))(z_ND, s_N)
+  assert np.isfinite(out).all()
+  away = np.linalg.norm(out - z_ND.mean(0), axis=1).max()
+  assert away < 2 * np.linalg.norm(z_ND - z_ND.mean(0), axis=1).max()
