@@ -826,7 +826,7 @@ def test_a_covariance_of_few_rows_is_refused_unless_it_is_shrunk():
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"kernel", "rlace"}))
 def test_units_and_offsets_change_nothing(name):
-  """Columns of 1e-6 to 1e6, ten million times that from 0, in float64: a reader finds what it found before."""
+  """Columns of 1e-6 to 1e6, ten million times that from 0, as float64 holds them."""
   z_ND, s_N = planted(rows=600)
   z_ND = z_ND.astype(float)
   size_D = np.logspace(-6, 6, 10)
@@ -898,7 +898,7 @@ def test_a_kind_is_what_a_person_says():
 
 @pytest.mark.parametrize("rows", [(400, 64, 2), (2400, 256, 2), (2400, 384, 10)])
 def test_the_constant_reader_is_what_it_is_by_hand(rows):
-  """Compiled, a literal matrix of zeros loses the intercept of wide rows: docs/upstream.md."""
+  """Compiled, literal zeros lose the intercept of wide rows: docs/upstream.md."""
   N, D, K = rows
   draw = np.random.default_rng(0)
   s_N = draw.integers(0, K, N)
