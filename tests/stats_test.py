@@ -184,7 +184,7 @@ def test_interval_of_two_or_three_models_covers(S, model):
   for draw in range(600):
     gen = np.random.default_rng(draw)
     metrics, units = of_models(gen, S, 200, model, 1, 0.2)
-    mean, p, low, high = stats.over_models_and_examples(metrics, units, 0.95)
+    _, p, low, high = stats.over_models_and_examples(metrics, units, 0.95)
     hits += low <= 0 <= high
     # p and interval are one statement.
     assert (p <= 0.025) == (low >= 0)
