@@ -53,14 +53,14 @@ _line("quantity with 70 % zeros", 50, independent, make=columns.many_zeros)
 _line("skewed quantity, N 100", 40, independent, make=columns.skewed, rows=100)
 # ---- several models, many cells ----------------------------------------------------------
 _line("coins, 3 models", 30, independent, models=3)
-_line("coins, 8 models", 30, independent, models=8)
+_line("coins, 8 models", 12, independent, models=8)
 _line("normal quantity, 3 models", 30, independent, models=3,
   make=columns.normal)
 _line("3 copies of one network", 30, copies, models=3)
-_line("8 copies of one network", 20, copies, models=8)
+_line("8 copies of one network", 6, copies, models=8)
 _line("1 cell", 150, independent, attributes=1)
-_line("100 cells", 30, independent, attributes=20, taps=5, rows=300)
-_line("500 cells", 12, independent, attributes=50, taps=10, rows=150, critics="linear")
+_line("100 cells", 20, independent, attributes=20, taps=5, rows=300)
+_line("500 cells", 8, independent, attributes=50, taps=10, rows=150, critics="linear")
 # ---- z knows the label, the attribute hangs on it alone ----------------------------------
 for _classes, _rows in ((2, 1000), (20, 1000), (400, 3000)):
   _line(f"z knows the label of {_classes}, attribute its noisy parity", 30, knows_label,
@@ -83,12 +83,12 @@ _line("the same, attribute a noisy copy of the task", 40, shifted_split, task=Tr
 # ---- excess ------------------------------------------------------------------------------
 _line("3 untrained twins are the trained networks", 10, twins, models=3, delta=1.5,
   same=True)
-_line("3 untrained twins know as much", 60, twins, models=3, delta=1.5, same=False)
-_line("8 untrained twins know as much", 30, twins, models=8, delta=1.5, same=False)
-_line("3 untrained twins know as little as nothing", 60, twins, models=3, delta=0.0,
+_line("3 untrained twins know as much", 40, twins, models=3, delta=1.5, same=False)
+_line("8 untrained twins know as much", 15, twins, models=8, delta=1.5, same=False)
+_line("3 untrained twins know as little as nothing", 40, twins, models=3, delta=0.0,
   same=False)
-_line("excess of 3 models", 80, excess, models=3)
-_line("excess of 8 models", 50, excess, models=8)
+_line("excess of 3 models", 50, excess, models=3)
+_line("excess of 8 models", 25, excess, models=8)
 # ---- leaks of a known size ---------------------------------------------------------------
 _line("known leak", 150, planted, rows=3000, attributes=3)
 _line("known leak, N 300", 80, planted, rows=300, attributes=3, exact=False)
@@ -96,7 +96,7 @@ _line("known leak, much", 60, planted, delta=3.0, rows=3000, attributes=3)
 _line("known leak beyond a task", 60, planted, rows=3000, task=True)
 _line("known leak, 3 models", 60, planted, rows=2000, models=3)
 _line("known leak, 3 models that differ", 60, planted, rows=2000, models=3, spread=0.3)
-_line("known leak, 8 models that differ", 40, planted, rows=2000, models=8, spread=0.3)
+_line("known leak, 8 models that differ", 25, planted, rows=2000, models=8, spread=0.3)
 _line("known leak, 3 copies of one network", 60, planted, rows=2000, models=3, same=True)
 _line("known leak in 100 groups", 60, planted, rows=3000, groups=100)
 _line("correlated quantity", 60, quantity, rho=0.7, rows=3000)
@@ -105,8 +105,8 @@ _line("detectable leak", 200, detected)
 _line("detectable leak, N 300", 200, detected, rows=300)
 _line("detectable leak, N 3,000, 5 classes", 200, detected, rows=3000, K=5)
 _line("detectable leak, width 64", 200, detected, width=64)
-_line("detectable leak, 3 models", 150, detected, models=3)
-_line("detectable leak, 8 models", 80, detected, models=8)
+_line("detectable leak, 3 models", 100, detected, models=3)
+_line("detectable leak, 8 models", 40, detected, models=8)
 _line("detectable leak in 1 of 20 cells", 100, detected, others=19)
 _line("detectable leak, ten equal rows a group", 200, detected, rows=5000, alike=True)
 # ---- mutual information, and means of pairs ----------------------------------------------
