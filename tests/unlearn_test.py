@@ -16,12 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from ovl import cli, fit, load, results
+from ovl import cli, erasure, fit, load, results
 from ovl.audit.api import _probe
 from ovl.audit.material import Settings as AuditSettings
 from ovl.columns import encode
 from ovl.judge import cells
-from ovl.types import Attribute, BadInput, Dataset, Eraser, Lane, Row
+from ovl.types import Attribute, BadInput, Dataset, Lane, Row
 from ovl.unlearn import Settings, run, trees
 from ovl.unlearn import attack as attacks
 from ovl.unlearn.attack import Attack, cases, permuted
@@ -471,28 +471,22 @@ def test_every_point_meets_the_same_attackers(tmp_path):
   assert any(s.startswith("oracle_leace at fc2 writes") for s in result.meta["loud"])
 
 
-def test_an_oracle_that_is_told_a_shuffled_attribute(finished):
-  """One that returns what it is told, and one that ignores it."""
+def test_an_oracle_that_is_told_a_shuffled_attribute(finished, monkeypatch):
+  """What it is fitted to and what it is told, instead of any edit."""
   home, *_ = finished
   studio = make_studio(whole_config(), home)
   train_SN, frame = studio.ground.part["train"], studio.frame
   width = np.zeros((3, train_SN.shape[1], 4), np.float32)
   judged = np.zeros((3, sum(frame.sizes), 4), np.float32)
-  fitted = lambda rows, key: {"s": rows[1], "z": rows[0]}  # noqa: E731
-
-  def echo(arrays, z_ND, s_NM):
-    return s_NM.argmax(-1)
-
-  told_SN = _erase_shuffled(Eraser(fitted, echo, oracle=True), width, judged, studio)
+  heard = {}
+  monkeypatch.setattr(erasure, "fit", lambda e, z, s, *rest: heard.update(fitted=s))
+  monkeypatch.setattr(erasure, "on_host", lambda e, z, s: heard.update(told=s) or z)
+  _erase_shuffled(Eraser(None, None, oracle=True), width, judged, studio)
+  told_SN, at_SN = (heard[name].argmax(-1) for name in ("told", "fitted"))
   attack = make_attack(studio)
   shuffled = cells.permuted(attack.column, frame)
   np.testing.assert_array_equal(told_SN, shuffled.s_SN)
   assert (told_SN != attack.column.s_SN).mean() > 0.2
-
-  def learnt(arrays, z_ND, s_NM):
-    return arrays["s"].argmax(-1)
-
-  at_SN = _erase_shuffled(Eraser(fitted, learnt, oracle=True), width, judged, studio)
   true_SN = studio.ground.dataset.attributes["shade"].values[train_SN]
   y_SN = studio.ground.dataset.y[train_SN]
   assert (at_SN != true_SN).mean() > 0.2
