@@ -21,7 +21,7 @@ from ovl.audit.api import _probe
 from ovl.audit.material import Settings as AuditSettings
 from ovl.columns import encode
 from ovl.judge import cells
-from ovl.types import Attribute, BadInput, Dataset, Lane, Row
+from ovl.types import Attribute, BadInput, Dataset, Eraser, Lane, Row
 from ovl.unlearn import Settings, run, trees
 from ovl.unlearn import attack as attacks
 from ovl.unlearn.attack import Attack, cases, permuted
