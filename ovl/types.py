@@ -245,7 +245,6 @@ class Erasure(NamedTuple):
     """How many directions that carry the concept were left in, all models together."""
     return int(np.sum(self.arrays["dropped"]))
 
-
   @property
   def removed(self) -> int:
     """How many directions are erased; of several models the fewest."""
