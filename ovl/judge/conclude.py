@@ -132,7 +132,7 @@ def _verdicts(
         verdict.Cell(
           c.state,
           _shares(mine),
-          _shares(twin) if twin is not None and frame.models > 1 else None,
+          _shares(twin) if twin is not None else None,
           [frame.units(s, c.mask_SN[s, test]) for s in range(frame.models)],
           leak_p.get(key, _NONE),
           read_p.get(key, _NONE),

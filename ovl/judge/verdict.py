@@ -118,7 +118,9 @@ def _excess(cell: Cell, level: float) -> tuple[float, float, float, float]:
     return np.nan, np.nan, np.nan, np.nan
   trained = [stats.floored(m) for m in cell.shares]
   untrained = [stats.floored(m) for m in cell.untrained]
-  return stats.paired(trained, untrained, cell.units, level)
+  mean, p, low, high = stats.paired(trained, untrained, cell.units, level)
+  # One network and one twin do not say what training adds to the next.
+  return (mean, p, low, high) if len(trained) > 1 else (mean, np.nan, np.nan, np.nan)
 
 
 def flag(share: Row, detectable: float, done: float, control: Row | None = None) -> str:
