@@ -68,7 +68,7 @@ def eraser(shrinkage: str = "noise") -> Eraser:
     return _solve(m_FK, shrinkage)
 
   def refuse(rows_K: np.ndarray, width: int) -> str:
-    few = rows_K[rows_K > 0].min()
+    few = int(rows_K[rows_K > 0].min())
     if shrinkage != "none" or few >= width:
       return ""
     return (
