@@ -22,6 +22,7 @@ FLOORS = {
       "pooling",
       "chain",
       "exchange",
+      "posterior",
       "inputs",
     ],
     0,

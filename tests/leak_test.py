@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from ovl.judge import leak
-from ovl.judge.score import Guess
+from ovl.posterior import Guess
 
 GEN = np.random.default_rng(0)
 

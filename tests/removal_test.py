@@ -9,7 +9,7 @@ from ovl.judge import case as measures
 from ovl.judge import cells, reference, removal, verdict
 from ovl.judge.case import Case, Left
 from ovl.judge.cells import Column, Frame, Scored
-from ovl.judge.score import Guess
+from ovl.posterior import Guess
 from ovl.types import Lane, Row
 
 S, N = 5, 240  # seeds, rows of each part

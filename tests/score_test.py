@@ -5,8 +5,9 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import r2_score
 
+from ovl import posterior
 from ovl.judge import score
-from ovl.judge.score import Guess
+from ovl.posterior import Guess
 
 GEN = np.random.default_rng(0)
 
@@ -30,17 +31,17 @@ def test_one_confidently_wrong_row_cannot_carry_the_mean():
   s = np.zeros(100, int)
   s[0] = 1
   one = Guess("discrete", q, np.full((100, 2), 0.5))
-  weight, _ = score.mix(one, s)
+  weight, _ = posterior.mix(one, s)
   worst = one._replace(weight=weight).log_ratio(s).min()
   assert worst >= np.log(weight) > -5
 
 
 def test_mix_gives_up_where_nothing_was_learned():
   one, s = guess(2000, informative=False)
-  weight, cost = score.mix(one, s)
+  weight, cost = posterior.mix(one, s)
   assert weight == 1.0
   assert cost == pytest.approx(np.log(3))
-  assert score.mix(*guess(2000))[0] < 0.2
+  assert posterior.mix(*guess(2000))[0] < 0.2
 
 
 def test_information_and_share_by_hand():
@@ -63,20 +64,31 @@ def test_share_of_a_normal_pair_is_its_squared_correlation():
 
 def test_normal_scores_are_standard_and_monotone():
   x = GEN.exponential(size=2000)
-  z = score.normal_scores(x, x)
+  z = posterior.normal_scores(x, x)
   assert z.mean() == pytest.approx(0, abs=0.01)
   assert z.std() == pytest.approx(1, abs=0.01)
   assert (np.diff(z[np.argsort(x)]) >= 0).all()
-  assert np.isfinite(score.normal_scores(np.array([-9.0, 1e9]), x)).all()
+  assert np.isfinite(posterior.normal_scores(np.array([-9.0, 1e9]), x)).all()
 
 
 def test_r2_equals_scikit_learn():
   values = GEN.normal(3, 2, 500)
-  z = score.normal_scores(values, values)
+  z = posterior.normal_scores(values, values)
   q = np.stack([0.8 * z + 0.1 * GEN.normal(size=500), np.zeros(500)], 1)
   one = Guess("continuous", q, np.zeros((500, 2)))
   predicted = np.quantile(values, scipy_stats.norm.cdf(q[:, 0]))
   assert score.r2(one, values, values)[0] == pytest.approx(r2_score(values, predicted))
+
+
+def test_r2_of_ranks_is_of_their_mean():
+  """A law of four parts of the ranks predicts its mean, whatever its first part is."""
+  values = GEN.normal(size=4000)
+  z = posterior.normal_scores(values, values)
+  parts = np.minimum((scipy_stats.norm.cdf(z) * 4).astype(int), 3)
+  sure = Guess("continuous", np.eye(4)[parts], np.zeros((4000, 2)))
+  assert score.r2(sure, values, values)[0] > 0.8
+  blind = Guess("continuous", np.full((4000, 4), 0.25), np.zeros((4000, 2)))
+  assert score.r2(blind, values, values)[0] == pytest.approx(0, abs=0.01)
 
 
 def test_continuous_density_integrates_to_one():
@@ -111,21 +123,21 @@ def test_tilt_is_bayes_rule_at_another_mix():
   """Two normals, learnt at 90/10, judged at 50/50."""
   x = GEN.normal(size=50)
   density = scipy_stats.norm.pdf(x[:, None], [0, 1])
-  learnt, there = np.array([0.9, 0.1]), np.array([0.5, 0.5])
+  learnt, there = np.repeat([0, 1], [900, 100]), np.repeat([0, 1], [500, 500])
 
-  def posterior(prior):
-    joint = density * prior
+  def said(codes):
+    joint = density * (np.bincount(codes) + 0.5)
     return joint / joint.sum(1, keepdims=True)
 
-  np.testing.assert_allclose(score.tilt(posterior(learnt), learnt, there), posterior(there))
+  np.testing.assert_allclose(posterior.tilt(said(learnt), learnt, there), said(there))
 
 
 # ---- a quantity as its ranks -----------------------------------------------------------
 
 
 def tied(values):
-  z = score.normal_scores(values, values)
-  return z, score.tie_edges(values)
+  z = posterior.normal_scores(values, values)
+  return z, posterior.tie_edges(values)
 
 
 def test_tied_values_have_probabilities():
@@ -163,7 +175,7 @@ def test_law_given_the_label_by_ranks():
   """The half-normal: the label says which half, and that is log 2."""
   z, edges = tied(GEN.normal(size=3000))
   y = (z > 0).astype(int)
-  tables = score.by_ranks(z, y, 2)
+  tables = posterior.by_ranks(z, y, 2)
   for table in tables:
     one = Guess("continuous", table[y], np.zeros((3000, 2)), 0.0, edges)
     assert one.density(table[y], z[:9]).shape == (3000, 9)
@@ -183,9 +195,9 @@ def test_a_second_statement_of_the_marginal_is_not_credited_to_z():
   credited = kept = 0.0
   for seed in range(20):
     said_NK, base_NK, s_N = statements(seed)
-    guess = score.Guess("discrete", said_NK, base_NK, 0.5)
+    guess = posterior.Guess("discrete", said_NK, base_NK, 0.5)
     credited += guess.log_ratio(s_N).mean()
-    own = score.marginalised(guess, s_N)
+    own = posterior.marginalised(guess, s_N)
     assert np.abs(own.log_ratio(s_N)).max() == 0 or own.reference_N is None
     kept += own.log_ratio(s_N).mean()
   assert credited / 20 > 0.02
@@ -196,10 +208,10 @@ def test_marginalised_twin_and_what_z_does_hold():
   gen = np.random.default_rng(0)
   s_N = gen.integers(0, 3, 2000)
   q_NK = 0.1 + 0.7 * np.eye(3)[s_N]
-  guess = score.Guess(
+  guess = posterior.Guess(
     "discrete", q_NK / q_NK.sum(1, keepdims=True), np.full((2000, 3), 1 / 3), 0.2
   )
-  own = score.marginalised(guess, s_N)
+  own = posterior.marginalised(guess, s_N)
   mixed_NK = 0.8 * guess.q_N + 0.2 / 3
   best = max(np.log(mixed_NK.mean(0))[s_N].mean(), np.log(1 / 3))
   twin = np.log(mixed_NK[np.arange(2000), s_N]).mean() - best

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from ovl.judge import cells
 from ovl.judge.cells import Column, Frame
-from ovl.judge.score import softmax
+from ovl.posterior import softmax
 from ovl.types import Lane
 from ovl.unlearn import trees
 

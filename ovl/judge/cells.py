@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovl import stats
+from ovl import posterior, stats
 from ovl.judge import leak, score, verdict
 from ovl.judge.reference import Asked, r2
-from ovl.judge.score import Guess
+from ovl.posterior import Guess
 from ovl.stats import Metric
 from ovl.types import Attribute, Found, Kind, Lane, Row
 
@@ -110,7 +110,7 @@ class Column(NamedTuple):
     entropy: plug-in H(S) of all known rows that are judged, nats; nan where continuous.
     entropy_given: H(S|Y) likewise, by leave-one-out cross-entropy.
     state: "" or the verdict that makes tests needless.
-    edges: of each model, between the values of a quantity (see `score.Guess`).
+    edges: of each model, between the values of a quantity (see `posterior.Guess`).
   """
 
   name: str
@@ -188,8 +188,8 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
       reference = values_SN[s, probe][mask_SN[s, probe]]
       if len(reference):
         known = mask_SN[s]
-        s_SN[s, known] = score.normal_scores(values_SN[s, known], reference)
-        edges[s] = score.tie_edges(reference)
+        s_SN[s, known] = posterior.normal_scores(values_SN[s, known], reference)
+        edges[s] = posterior.tie_edges(reference)
     finite = attribute.values[known_N]
     if len(finite) < 2 or np.ptp(finite) == 0:
       state = verdict.CONSTANT

@@ -22,7 +22,7 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from ovl import exchange, stats
-from ovl.judge.score import Guess
+from ovl.posterior import Guess
 
 BINS = 32  # a quantity is tested by its rank among so many
 BLOCK = 4_000_000  # rows x draws at once

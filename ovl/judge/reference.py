@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ovl import posterior
 from ovl.judge import score
-from ovl.judge.score import Guess
+from ovl.posterior import Guess
 from ovl.stats import Metric
 from ovl.types import Found
 
@@ -42,18 +43,13 @@ class Asked(NamedTuple):
   def form(self, logits_NK: np.ndarray, name: str) -> np.ndarray:
     """A critic's output on the known rows of a part, at the mix of its classes."""
     q_N = logits_NK[self.known(name)[1]][:, : self.column.outputs].astype(np.float64)
-    return self.there(score.softmax(q_N), name) if self.column.labels else q_N
+    return self.there(posterior.softmax(q_N), name) if self.column.labels else q_N
 
   def there(self, q_NK: np.ndarray, name: str) -> np.ndarray:
     """The same at the mix of classes of a part, where it may be another."""
     if not self.frame.shifts or not self.column.labels:
       return q_NK
-    mixes = [self.known(part)[2] for part in ("probe", name)]
-    K = self.column.outputs
-    given_K, there_K = (
-      (np.bincount(s_N, minlength=K) + 0.5) / (len(s_N) + K / 2) for s_N in mixes
-    )
-    return score.tilt(q_NK, given_K, there_K)
+    return posterior.tilt(q_NK, self.known("probe")[2], self.known(name)[2])
 
   def guess(self, q_N: np.ndarray, base_N: np.ndarray, weight: float = 0.0) -> Guess:
     """Both predictions of the same rows."""
@@ -69,9 +65,9 @@ class Asked(NamedTuple):
     column, y_N = self.column, self.y_N
     part, rows, s_N = self.known("probe")
     given = s_N, y_N[part][rows], self.C
-    tables = [score.label_only(column.kind, *given, column.outputs)]
+    tables = [posterior.label_only(column.kind, *given, column.outputs)]
     if column.kind == "continuous" and self.C > 1:
-      tables += [*score.by_ranks(*given), np.zeros((self.C, 2))]
+      tables += [*posterior.by_ranks(*given), np.zeros((self.C, 2))]
     stop_N = self.known("stop")[2]
 
     def of_table(table: np.ndarray, name: str) -> np.ndarray:
@@ -79,7 +75,7 @@ class Asked(NamedTuple):
       return self.there(table[y_N[part][rows]], name)
 
     def cost_of(form_N: np.ndarray) -> float:
-      return score.cross_entropy(self.guess(form_N, form_N), stop_N)
+      return posterior.cross_entropy(self.guess(form_N, form_N), stop_N)
 
     least, place = min((cost_of(of_table(t, "stop")), i) for i, t in enumerate(tables))
     best = {name: of_table(tables[place], name) for name in ("stop", "test")}
@@ -92,9 +88,9 @@ class Asked(NamedTuple):
       }
       pair = self.guess(said["stop"], plain["stop"])
       if column.kind == "continuous":  # a mixture of two normals is none
-        w, cost = 0.0, score.cross_entropy(pair._replace(base_N=pair.q_N), stop_N)
+        w, cost = 0.0, posterior.cross_entropy(pair._replace(base_N=pair.q_N), stop_N)
       else:
-        w, cost = score.mix(pair, stop_N)
+        w, cost = posterior.mix(pair, stop_N)
       if cost < least:
         least, best = cost, said
         if w > 0:
@@ -109,16 +105,16 @@ class Asked(NamedTuple):
     for name, critic in self.found.items():
       q_N = self.form(critic.stop[self.s, self.variant, self.at], "stop")
       guess = self.guess(q_N, base["stop"])
-      weight, cost = score.mix(guess, stop_N)
+      weight, cost = posterior.mix(guess, stop_N)
       if best is None or cost < best[0]:
         best = cost, name, guess._replace(weight=weight)
     assert best is not None
     _, name, guess = best
     # A marginal is known well; what labels say may be said better by chance.
-    weight = guess.weight if self.C == 1 or score.gains(guess, stop_N) else 1.0
+    weight = guess.weight if self.C == 1 or posterior.gains(guess, stop_N) else 1.0
     q_N = self.form(self.found[name].test[self.s, self.variant, self.at], "test")
     guess = self.guess(q_N, base["test"], weight)
-    return name, guess if self.C > 1 else score.marginalised(guess, test_N), test_N
+    return name, guess if self.C > 1 else posterior.marginalised(guess, test_N), test_N
 
 
 def r2(guess: Guess, column: Column, frame: Frame, s: int) -> Metric:
