@@ -13,7 +13,6 @@ import optax
 import pytest
 
 from ovl import checkpoint, fit, load, mesh, rng, step
-from ovl.fit import train
 from ovl.types import BadInput, Model
 
 TINY = str(pathlib.Path(__file__).parent / "tiny.py")
@@ -146,16 +145,16 @@ def lowered(seeds=2):
   model = load("models", "mlp", classes=2, hidden=(8,))
   settings = fit.Settings(epochs=4, batch_size=16)
   devices = mesh.make(seeds)
-  init, program, shuffle = train._programs(model, settings, 4, devices, step.Plan(steps=16))
+  made = fit.programs(model, settings, 4, devices, step.Plan(steps=16), None)
   key = rng.per_seed(0, seeds)
   shape = jax.ShapeDtypeStruct
   few = step.Batch(shape((2, 8), jnp.float32), shape((2,), jnp.int32))
-  state = jax.eval_shape(init, key, few)
+  state = jax.eval_shape(made.init, key, few)
   rows = jax.ShapeDtypeStruct((seeds, 64), jnp.int32)
-  order = jax.eval_shape(shuffle, key, rows, jax.ShapeDtypeStruct((), jnp.int32))
+  order = jax.eval_shape(made.order, key, rows, jax.ShapeDtypeStruct((), jnp.int32))
   x = jax.ShapeDtypeStruct((96, 8), jnp.float32)
   y = jax.ShapeDtypeStruct((96,), jnp.int32)
-  return program(frozenset()).lower(state, step.Batch(x, y), order, {}, key)
+  return made.step(frozenset()).lower(state, step.Batch(x, y), order, fit.Own({}), key)
 
 
 def test_the_step_is_one_executable_without_host_callbacks():
@@ -171,8 +170,8 @@ def test_the_step_compiles_once_for_all_steps():
   model = load("models", "mlp", classes=2, hidden=(7,))
   fitted(model=model)
   settings = fit.Settings(epochs=4, batch_size=16, save_every=2)
-  _, program, _ = train._programs(model, settings, 4, mesh.make(2), step.Plan(steps=16))
-  assert program(frozenset())._cache_size() == 1
+  made = fit.programs(model, settings, 4, mesh.make(2), step.Plan(steps=16), None)
+  assert made.step(frozenset())._cache_size() == 1
 
 
 class LinenNet(flax.linen.Module):

@@ -365,7 +365,7 @@ for name in ("irene", "hsic", "club"):
     state = mesh.put(state, grid, "seed")
     run = jax.jit(fit.make_program(model, tx, 64, plan, None, grid))
     args = (state, mesh.put(data, grid), mesh.put(order, grid, "seed"),
-      {name: mesh.put(jnp.ones(2), grid, "seed")}, key)
+      fit.Own({name: mesh.put(jnp.ones(2), grid, "seed")}), key)
     if label == "eight":
       assert dict(grid.shape) == {"seed": 2, "data": 4}
       text = run.lower(*args).compile().as_text()

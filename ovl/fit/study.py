@@ -11,7 +11,9 @@ from jax.sharding import Mesh
 
 from ovl import mesh, rng
 from ovl import split as splitting
-from ovl.fit.train import NOTHING_ELSE, Aims, Nets, Report, Settings, fit, quiet
+from ovl.fit.lanes import NOTHING_ELSE, Aims
+from ovl.fit.settings import Settings
+from ovl.fit.train import Nets, Report, fit, quiet
 from ovl.load import load, nearest
 from ovl.load import settings as settings_of
 from ovl.types import BadInput, Dataset, Model

@@ -142,6 +142,11 @@ class Plan(NamedTuple):
     cuts: taps at which the network is cut into modules: no gradient passes, and the
       task's loss reaches the last module alone.
     task_weight: factor of the task's loss (IRENE's alpha).
+    frozen: paths ("fc1", "fc2/bias") of parameters, and of what lies below them, that
+      stay as they are; likewise of the model's state.
+    clip: "value": every entry of the batch's gradient is kept within the weight "clip";
+      "example": every example's gradient is kept within that length, and normal noise of
+      "clip" times "noise" is added to their sum (DP-SGD); "": neither.
   """
 
   terms: tuple[Term, ...] = ()
@@ -149,6 +154,8 @@ class Plan(NamedTuple):
   steps: int = 1
   cuts: tuple[str, ...] = ()
   task_weight: float = 1.0
+  frozen: tuple[str, ...] = ()
+  clip: Literal["", "value", "example"] = ""
 
 
 def sites(plan: Plan) -> list[Site]:
@@ -166,7 +173,7 @@ def active(plan: Plan, step: int) -> frozenset[str]:
 
 
 class Batch(NamedTuple):
-  """What a step sees.
+  """What a step of one lane sees.
 
   Attributes:
     x_B: inputs.
@@ -174,12 +181,16 @@ class Batch(NamedTuple):
     attributes: name -> values `[B]` (codes or normal scores) and mask `[B]`.
     rates: name -> share `[C * K]` of each group (task label x attribute) in the train
       part, of the attributes that mitigations look at.
+    ids_B: the place of each row in the data set; None where nobody asks.
+    weight_B: of each row's loss, 0: it has no part; None: all alike.
   """
 
   x_B: Array
   y_B: Array
   attributes: dict[str, tuple[Array, Array]] = {}  # noqa: RUF012
   rates: dict[str, Array] = {}  # noqa: RUF012
+  ids_B: Array | None = None
+  weight_B: Array | None = None
 
   @property
   def rows(self) -> tuple[Array, Array, dict[str, tuple[Array, Array]]]:
