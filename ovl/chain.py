@@ -37,3 +37,29 @@ def run(
     h_B, state = stage.apply(params, state, h_B, key=mine, train=train)
     taps[stage.name] = h_B
   return taps, state
+
+
+def resume(
+  stages: Sequence[Stage],
+  tap: str,
+  params: Params,
+  state: Params,
+  h_B: Array,
+  *,
+  key: PRNGKeyArray | None = None,
+  train: bool = False,
+) -> tuple[dict[str, Array], Params]:
+  """The taps from one of them on, where `h_B` stands in its place, and the state.
+
+  Args:
+    stages: all of a network.
+    tap: where it is entered.
+    params: of the whole network.
+    state: likewise.
+    h_B: what is put there, of that tap's shape.
+    key: as in `run`.
+    train: as in `Model.apply`.
+  """
+  at = [stage.name for stage in stages].index(tap) + 1
+  taps, state = run(stages[at:], params, state, h_B, key=key, train=train, first=at)
+  return {tap: h_B} | taps, state

@@ -1,4 +1,4 @@
-"""Fits an eraser to the rows of every model, and says what an oracle writes into others."""
+"""Fits an eraser to each model's rows, puts it inside a model, says what it writes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ovl.types import Eraser, Erasure
+from ovl.chain import run
+from ovl.load import nearest
+from ovl.types import BadInput, Eraser, Erasure, Model, Params
 
 VALUES = 32  # of the concept, at most, that `written` looks at
 ROWS = 4096  # at most, that it is read from
 
 
-def fit(eraser: Eraser, z_SND: Any, s_SNM: Any, mask_SN: Any, key: Any) -> Erasure:
+def fit(
+  eraser: Eraser,
+  z_SND: Any,
+  s_SNM: Any,
+  mask_SN: Any,
+  key: Any,
+  name: str = "the eraser",
+) -> Erasure:
   """A fitted eraser of S models; its arrays lead with S.
 
   Rows are centred, and divided by their mean standard deviation, in float64 before
@@ -28,10 +37,16 @@ def fit(eraser: Eraser, z_SND: Any, s_SNM: Any, mask_SN: Any, key: Any) -> Erasu
     s_SNM: columns of the concept, `[S, N, M]`.
     mask_SN: 1 where the concept is known.
     key: of the randomness of methods that have any.
+    name: of the method, in messages.
 
   Raises:
+    BadInput: rows that the method cannot work with.
     FloatingPointError: the method found something that is not finite.
   """
+  if eraser.refuse:
+    rows_SM = np.einsum("snm,sn->sm", s_SNM, np.asarray(mask_SN) > 0)
+    if wrong := eraser.refuse(rows_SM.min(0), np.shape(z_SND)[-1]):
+      raise BadInput(f"{name}: {wrong}")
   offset_SD, scale_S, near_SND = narrowed(z_SND, mask_SN)
   arrays = dict(_fit(eraser, near_SND, s_SNM, mask_SN, jax.random.split(key, len(scale_S))))
   if bad := [name for name, x in arrays.items() if not jnp.isfinite(x).all()]:
@@ -141,6 +156,53 @@ def linear(z_SND: Any, s_SNM: Any, mask_SN: Any) -> np.ndarray:
     told = -n * np.log1p(-np.minimum(np.square(corr_R), 1 - 1e-12)).sum()
     out[i] = max((told - D * R - 3 * (2 * D * R) ** 0.5) / (2 * n), 0.0)
   return out
+
+
+def inside(model: Model, tap: str, erasure: Erasure) -> Model:
+  """The network with a concept erased after one of its stages.
+
+  Args:
+    model: a chain of stages.
+    tap: the stage whose output is edited; of `[B, ..., C]` all but B is flattened.
+    erasure: of one model, fitted on the rows of that tap.
+
+  Returns:
+    A model with the same parameters; later taps are those of the edited network.
+
+  Raises:
+    BadInput: a model that is no chain, a tap it does not have, an eraser of several
+      models, or one that needs an attribute, which a network is not given.
+  """
+  names = [stage.name for stage in model.stages]
+  if not names:
+    raise BadInput("the model is no chain of stages: it cannot be edited inside")
+  if tap not in names:
+    raise BadInput(f"tap={tap!r} is unknown: {nearest(tap, names)}")
+  if erasure.oracle:
+    raise BadInput("an oracle eraser needs the attribute, which a network is not given")
+  mean_D = erasure.arrays["mean_D"]
+  if mean_D.ndim != 1:
+    raise BadInput(f"the eraser was fitted on {len(mean_D)} models: pick one, eraser[0]")
+  at = names.index(tap)
+
+  def edit(params: Params, state: Params, h_B: Any, **how: Any) -> tuple[Any, Params]:
+    h_B, state = model.stages[at].apply(params, state, h_B, **how)
+    z_BD = h_B.reshape(h_B.shape[0], -1).astype(jnp.float32)
+    if z_BD.shape[1] != len(mean_D):
+      raise BadInput(f"tap {tap!r} has {z_BD.shape[1]} columns, the eraser {len(mean_D)}")
+    z_BD = erasure.apply(erasure.arrays, z_BD, None)
+    return z_BD.reshape(h_B.shape).astype(h_B.dtype), state
+
+  edited = model.stages[at]._replace(apply=edit)
+  stages = (*model.stages[:at], edited, *model.stages[at + 1 :])
+
+  def apply(
+    params: Params, state: Params, x_B: Any, *, key: Any = None, train: bool = False
+  ) -> tuple[Any, dict[str, Any], Params]:
+    taps, state = run(stages, params, state, x_B, key=key, train=train)
+    return taps["logits"], taps, state
+
+  return Model(model.init, apply, stages)
 
 
 # ---- programs ------------------------------------------------------------------------

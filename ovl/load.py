@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib
 import importlib.util
 import inspect
 import pathlib
 import pkgutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ovl.types import BadInput
+from ovl.types import BadInput, Critic, Dataset, Eraser, Mitigation, Model
 
 T = TypeVar("T")
 KINDS = {
@@ -25,6 +27,14 @@ KINDS = {
   "erasers": "eraser",
   "releases": "release",
 }
+ROLES: dict[str, type] = {  # of a release: whatever can be called
+  "datasets": Dataset,
+  "models": Model,
+  "critics": Critic,
+  "mitigations": Mitigation,
+  "erasers": Eraser,
+}
+ASKED = ("attribute", "classes")  # what a program asks of a method, whoever made it
 
 
 def nearest(name: str, names: list[str]) -> str:
@@ -48,25 +58,60 @@ def tasks(name: str) -> list[str]:
   return list(getattr(_module("datasets", name), "TASKS", ()))
 
 
+def outside(name: str) -> bool:
+  """Whether a name is of a method outside the package: a file, or a dotted module."""
+  dotted = "." in name and all(part.isidentifier() for part in name.split("."))
+  return name.endswith(".py") or dotted
+
+
+def kind_of(name: str, kinds: Sequence[str]) -> str:
+  """Which of several kinds a method is, in the package or outside of it.
+
+  Args:
+    name: as in `load`.
+    kinds: of `KINDS`; the first that has the name is it.
+
+  Raises:
+    BadInput: none of them; the message names the nearest.
+  """
+  if not outside(name):
+    every = {method: kind for kind in reversed(kinds) for method in names(kind)}
+    if name not in every:
+      raise BadInput(f"{name!r} is unknown: {nearest(name, list(every))}")
+    return every[name]
+  module = _module(kinds[0], name)
+  for kind in kinds:
+    if hasattr(module, KINDS[kind]):
+      return kind
+  wanted = " or ".join(f"{KINDS[kind]}()" for kind in kinds)
+  raise BadInput(f"{name!r}: the file has no function {wanted}")
+
+
 def _module(kind: str, name: str) -> Any:
-  if name.endswith(".py"):
-    path = pathlib.Path(name)
-    if not path.is_file():
-      raise BadInput(f"{kind}.name={name!r}: no such file")
-    spec = importlib.util.spec_from_file_location(f"ovl_user_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-  if "." in name:
-    try:
-      return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-      raise BadInput(f"{kind}.name={name!r}: {error}") from error
-  if name not in names(kind):
-    raise BadInput(f"{kind}.name={name!r} is unknown: {nearest(name, names(kind))}")
-  return importlib.import_module(f"ovl.{kind}.{name}")
+  where = f"{kind}.name={name!r}"
+  if not outside(name):
+    if name not in names(kind):
+      raise BadInput(f"{where} is unknown: {nearest(name, names(kind))}")
+    return importlib.import_module(f"ovl.{kind}.{name}")
+  path = pathlib.Path(name)
+  if name.endswith(".py") and not path.is_file():
+    raise BadInput(f"{where}: no such file")
+  try:
+    return run_file(path) if name.endswith(".py") else importlib.import_module(name)
+  except Exception as error:
+    raise BadInput(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def run_file(path: pathlib.Path) -> Any:
+  """A module of the file's text as it is now: compiled copies go by the second."""
+  digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+  name = f"ovl_outside_{digest}"
+  spec = importlib.util.spec_from_file_location(name, path)
+  assert spec is not None
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module  # where dataclasses look for what annotations name
+  exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+  return module
 
 
 def _factory(kind: str, name: str) -> Callable[..., Any]:
@@ -109,7 +154,7 @@ def _make(kind: str, name: str, settings: tuple[tuple[str, Any], ...]) -> Any:
   return factory(**dict(settings))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def _load(
   kind: str, name: str, settings: tuple[tuple[str, Any], ...], source: bytes
 ) -> Any:
@@ -117,25 +162,48 @@ def _load(
   return _make(kind, name, settings)
 
 
-def load(kind: str, name: str, **settings: Any) -> Any:
+def _given(kind: str, method: Any, settings: Mapping[str, Any]) -> Any:
+  """A method that is handed over made."""
+  role, one = ROLES.get(kind), KINDS[kind]
+  fits = callable(method) if role is None else isinstance(method, role)
+  if not fits:
+    wanted = "a callable" if role is None else f"an ovl.{role.__name__}"
+    came = type(method).__name__
+    raise BadInput(
+      f"{kind}.name is of type {came}, expected {wanted} or the name of a {one}"
+    )
+  for key, value in settings.items():
+    if key not in ASKED:
+      raise BadInput(f"{key}={value!r}: a {one} that is given made has its settings")
+    if getattr(method, key, value) != value:
+      raise BadInput(f"the {one} reads {getattr(method, key)} attributes, not {value} ones")
+  return method
+
+
+def load(kind: str, name: Any, **settings: Any) -> Any:
   """Calls the factory of a method found by its name.
 
   The same call returns the same object, so that a program compiled for a critic is
-  found again; a data set alone is read anew, since its files may have changed.
+  found again; a data set alone is read anew, since its files may have changed, and is
+  kept by nobody but who asked for it.
 
   Args:
     kind: a folder of methods, one of `KINDS`.
-    name: a file of `ovl/<kind>/`, a dotted module, or a path that ends in ".py".
+    name: a file of `ovl/<kind>/`, a dotted module, or a path that ends in ".py"; or a
+      method that is made, such as an `ovl.Critic`, which is returned as it is.
     **settings: the factory's own keyword arguments (hashable; lists become tuples).
 
   Returns:
     What the factory returns: a `Dataset`, `Model`, `Critic`, ...
 
   Raises:
-    BadInput: unknown kind, name or setting; the message names the nearest.
+    BadInput: unknown kind, name or setting (the message names the nearest); a file that
+      cannot be run, or has no such factory; a method of another kind.
   """
   if kind not in KINDS:
     raise BadInput(f"kind={kind!r} is unknown: {nearest(kind, list(KINDS))}")
+  if not isinstance(name, str):
+    return _given(kind, name, settings)
   frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
   given = tuple(sorted(frozen.items()))
   if kind == "datasets":

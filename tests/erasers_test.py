@@ -19,7 +19,8 @@ from sklearn.svm import SVC
 
 import ovl
 import ovl.erasure
-from ovl.erase import FittedEraser, inside
+from ovl import chain as chains
+from ovl.eraser import FittedEraser
 from ovl.load import load, names
 from ovl.types import Attribute, BadInput, Erasure, Model, Stage
 
@@ -708,10 +709,12 @@ def chain():
 def test_inside_a_network_edits_the_tap_and_what_follows():
   model = chain()
   params, state = model.init(KEY, Z)
-  whole = inside(model, "hidden", Erasure({"mean_D": jnp.zeros(10)}, lambda a, z, s: z))
+  whole = ovl.erasure.inside(
+    model, "hidden", Erasure({"mean_D": jnp.zeros(10)}, lambda a, z, s: z)
+  )
   _, taps, _ = whole.apply(params, state, Z)
   eraser = ovl.erase(np.asarray(taps["hidden"]).reshape(300, 10), S)
-  edited = inside(model, "hidden", eraser)
+  edited = eraser.inside(model, "hidden")
   logits, after, state = edited.apply(params, (), Z)
   flat = eraser(np.asarray(taps["hidden"]).reshape(300, 10))
   np.testing.assert_allclose(after["hidden"], flat.reshape(300, 2, 5), atol=1e-5)
@@ -723,6 +726,29 @@ def test_inside_a_network_edits_the_tap_and_what_follows():
   assert state == ("hidden", "logits")
   traced = jax.jit(lambda x: edited.apply(params, (), x)[0])(Z)
   np.testing.assert_allclose(traced, logits, atol=1e-4)
+
+
+def test_rows_edited_outside_go_on_as_inside():
+  """What a study does with the rows of all its models at once."""
+  model, z_SND = chain(), np.stack([planted(rows=300, seed=i)[0] for i in range(2)])
+  params_S, _ = jax.vmap(lambda key: model.init(key, Z))(jax.random.split(KEY, 2))
+  hidden_SND = jax.nn.relu(z_SND @ params_S["in"])
+  fitted = ovl.erase(np.asarray(hidden_SND), S)
+  edited_SND = ovl.erasure.on_host(fitted.erasure, np.asarray(hidden_SND), None)
+  edited_SND = edited_SND.astype(np.float32).reshape(2, 300, 2, 5)
+
+  def rest(params, h_N):
+    taps, state = chains.resume(model.stages, "hidden", params, (), h_N)
+    assert list(taps) == ["hidden", "logits", "softmax"]
+    assert state == ("logits",)
+    return taps
+
+  taps = jax.vmap(rest)(params_S, edited_SND)
+  for i in range(2):
+    params = jax.tree.map(lambda x, i=i: x[i], params_S)
+    _, after, _ = fitted[i].inside(model, "hidden").apply(params, (), z_SND[i])
+    for name, z in after.items():
+      np.testing.assert_allclose(taps[name][i], z, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -737,7 +763,7 @@ def test_inside_a_network_edits_the_tap_and_what_follows():
 )
 def test_inside_refuses(model, tap, eraser, said):
   with pytest.raises(BadInput, match=said):
-    inside(model, tap, eraser).apply(*chain().init(KEY, Z), Z)
+    eraser.inside(model, tap).apply(*chain().init(KEY, Z), Z)
 
 
 # ---- what an oracle writes -----------------------------------------------------------

@@ -22,22 +22,25 @@ FLOORS = {
       "pooling",
       "chain",
       "exchange",
+      "progress",
+      "files",
       "posterior",
       "inputs",
     ],
     0,
   ),
-  **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays"], 1),
+  **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays", "about", "contents", "workdir"], 1),
   **dict.fromkeys(
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
   ),
   **dict.fromkeys(["taps", "grid", "judge", "step", "report", "concepts", "erasure"], 3),
-  **dict.fromkeys(["fit", "probes", "audit", "mi", "erase", "unlearn"], 4),
+  "run": 3.5,  # the frame of programs
+  **dict.fromkeys(["fit", "probes", "audit", "mi", "eraser", "unlearn"], 4),
   "bench": 5,  # measures programs through their doors
   "cli": 6,
 }
 METHODS = {"datasets", "models", "critics", "mitigations", "erasers", "releases"}
-ENTRY = {"fit", "probes", "mi", "erase"}  # programs that other programs are made of
+ENTRY = {"fit", "probes", "mi", "eraser"}  # programs that other programs are made of
 FLAX_ONLY_IN = "models"
 
 
@@ -102,8 +105,10 @@ def _allowed(room, other):
     return its == 0
   if mine == 3:
     return its < 2
+  if mine == 3.5:
+    return its in (0, 1, 3)
   if mine == 4:
-    return its in (0, 1, 3) or (other in ENTRY and room not in ENTRY)
+    return its in (0, 1, 3, 3.5) or (other in ENTRY and room not in ENTRY)
   return its < mine or (mine == 1 and its == 0)
 
 
