@@ -29,13 +29,17 @@ FLOORS = {
     ],
     0,
   ),
-  **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays", "about", "contents", "workdir"], 1),
+  **dict.fromkeys(
+    ["mesh", "load", "checkpoint", "results", "arrays", "about", "contents", "workdir"], 1
+  ),
   **dict.fromkeys(
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
   ),
-  **dict.fromkeys(["taps", "grid", "judge", "step", "report", "concepts", "erasure"], 3),
+  **dict.fromkeys(
+    ["taps", "grid", "judge", "step", "plant", "report", "concepts", "erasure"], 3
+  ),
   "run": 3.5,  # the frame of programs
-  **dict.fromkeys(["fit", "probes", "audit", "mi", "eraser", "unlearn"], 4),
+  **dict.fromkeys(["fit", "probes", "audit", "mi", "eraser", "unlearn", "memorise"], 4),
   "bench": 5,  # measures programs through their doors
   "cli": 6,
 }

@@ -1,0 +1,228 @@
+"""Networks that differ in pattern, dose and seeds, trained as lanes of one program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from ovl import fit, mesh, plant, step
+from ovl.types import BadInput, Model, Params
+
+Progress = Callable[[float, str], None]
+
+
+class World(NamedTuple):
+  """What all networks have in common.
+
+  Attributes:
+    model: the network.
+    x_N: training images `[N, H, W, C]`.
+    y_N: their classes.
+    x_M: test images.
+    y_M: their classes.
+    target: the class whose examples carry the pattern.
+    settings: how networks are trained.
+    plan: mitigations, clipping.
+  """
+
+  model: Model
+  x_N: np.ndarray
+  y_N: np.ndarray
+  x_M: np.ndarray
+  y_M: np.ndarray
+  target: int
+  settings: fit.Settings
+  plan: step.Plan = step.Plan()
+
+  @property
+  def shape(self) -> plant.Shape:
+    """`(H, W, C)` of the images."""
+    return self.x_N.shape[1:]
+
+
+class Case(NamedTuple):
+  """One network; its three seeds are separate.
+
+  Attributes:
+    pattern: see `plant.named`; "": none.
+    dose: how many examples of the target class carry it.
+    network: seed of initialisation and of the order of the data.
+    example: seed of which examples carry it.
+    draw: seed of the pattern, where it is drawn.
+    weights: of mitigations, see `fit.Aims.weights`.
+    dropped: the examples that would carry the pattern are left out instead.
+  """
+
+  pattern: str = ""
+  dose: int = 0
+  network: int = 0
+  example: int = 0
+  draw: int = 0
+  weights: Mapping[str, float] = MappingProxyType({})
+  dropped: bool = False
+
+
+class Trained(NamedTuple):
+  """Networks of `[S]` cases; leaves of `params` and `state` lead with S."""
+
+  params: Params
+  state: Params
+  alive: Any
+  snapshots: Any = None
+  opt: Any = None
+
+
+def painted(given: plant.Planted, batch: step.Batch, key: PRNGKeyArray) -> step.Batch:
+  """The transform of a batch: whoever carries a pattern, carries it."""
+  del key
+  assert batch.ids_B is not None
+  return batch._replace(x_B=plant.into(given, batch.x_B, batch.ids_B))
+
+
+def patterns(world: World, cases: Sequence[Case]) -> plant.Pattern:
+  """Of every case `[S, H, W, C]`; of a case without one: the identity."""
+
+  @functools.cache
+  def one(name: str, draw: int) -> plant.Pattern:
+    if not name:
+      still = np.ones(world.shape, np.float32)
+      return plant.Pattern(still, 0 * still, -np.inf * still, np.inf * still)
+    return plant.named(name, world.shape, draw)
+
+  return plant.stack([one(case.pattern, case.draw) for case in cases])
+
+
+def aims(world: World, cases: Sequence[Case]) -> fit.Aims:
+  """What distinguishes the lanes of these cases.
+
+  Raises:
+    BadInput: a dose above the class, an absent class, an unknown pattern, weights of
+      some cases only.
+  """
+
+  @functools.cache
+  def rank(seed: int) -> np.ndarray:
+    return plant.ranks(world.y_N, world.target, seed)
+
+  names = sorted({name for case in cases for name in case.weights})
+  for case in cases:
+    if sorted(case.weights) != names:
+      raise BadInput(f"weights: expected {names} of every case, one has {[*case.weights]}")
+  which_SN = np.stack([plant.carriers(rank(case.example), case.dose) for case in cases])
+  dropped_S = np.array([case.dropped for case in cases])
+  mask_SN = None
+  if dropped_S.any():
+    mask_SN = np.where(dropped_S[:, None] & (which_SN >= 0), 0.0, 1.0)
+  stacked = jax.tree.map(lambda leaf: leaf[:, None], patterns(world, cases))
+  weights = {n: np.array([c.weights[n] for c in cases], np.float32) for n in names}
+  return fit.Aims(
+    world.plan,
+    weights,
+    strict=False,
+    lanes=fit.Lanes(mask=mask_SN, given=plant.Planted(stacked, which_SN)),
+    transform=painted,
+  )
+
+
+def train(
+  world: World,
+  cases: Sequence[Case],
+  progress: Progress = fit.quiet,
+  lanes: int = 512,
+  snapshots: tuple[int, ...] = (),
+  start: fit.Start | None = None,
+) -> Trained:
+  """Trains every case, as many at once as `lanes`, in chunks of one size.
+
+  Args:
+    world: data, model, settings.
+    cases: S of them.
+    progress: called along the way.
+    lanes: most networks at once.
+    snapshots: steps after which the networks are kept, `[T, S, ...]`.
+    start: where they start from, leaves `[S, ...]`.
+  """
+  chunks = -(-len(cases) // lanes)
+  size = -(-len(cases) // chunks)
+  out = []
+  for number in range(chunks):
+    # The last chunk is filled up with cases of the first, so that one program serves all.
+    at = np.arange(number * size, (number + 1) * size) % len(cases)
+    mine = [cases[int(i)] for i in at]
+    keys = jax.vmap(jax.random.key)(jnp.array([case.network for case in mine]))
+    rows = np.broadcast_to(np.arange(len(world.x_N)), (size, len(world.x_N)))
+    aim = aims(world, mine)._replace(snapshots=snapshots)
+    if start is not None:
+      begun = jax.tree.map(lambda leaf, at=at: leaf[at], start)
+      aim = aim._replace(lanes=aim.lanes._replace(start=begun))
+
+    def said(share: float, text: str, number: int = number) -> None:
+      progress((number + share) / chunks, text)
+
+    nets = fit.fit(
+      world.model, world.x_N, world.y_N, rows, keys, world.settings, mesh.make(size),
+      None, said, aim,
+    )  # fmt: skip
+    out.append(Trained(nets.params, nets.state, nets.alive, nets.snapshots, nets.opt))
+  return _joined(out, len(cases))
+
+
+def _join(axis: int, S: int, *leaves: Array) -> Array:
+  return jax.lax.slice_in_dim(jnp.concatenate(leaves, axis), 0, S, axis=axis)
+
+
+def _joined(parts: list[Trained], S: int) -> Trained:
+  """One after another, without what filled up the last chunk."""
+  if len(parts) == 1:
+    return parts[0]
+  first = [p._replace(snapshots=None) for p in parts]
+  kept = None
+  if parts[0].snapshots is not None:
+    kept = jax.tree.map(functools.partial(_join, 1, S), *(p.snapshots for p in parts))
+  return jax.tree.map(functools.partial(_join, 0, S), *first)._replace(snapshots=kept)
+
+
+@functools.lru_cache(maxsize=8)
+def _forward(model: Model) -> Callable[..., Array]:
+  def one(params: Params, state: Params, pattern: plant.Pattern, x_B: Array) -> Array:
+    logits_BC, _, _ = model.apply(params, state, plant.paint(pattern, x_B))
+    return jax.nn.log_softmax(logits_BC)
+
+  return jax.jit(jax.vmap(one, (0, 0, 0, None)))
+
+
+def log_probabilities(
+  model: Model,
+  nets: Trained,
+  pattern_S: plant.Pattern,
+  x_M: np.ndarray,
+  batch: int = 1024,
+) -> np.ndarray:
+  """`[S, M, K]` of S networks on images that carry each network's pattern.
+
+  Args:
+    model: the network.
+    nets: S of them.
+    pattern_S: one a network, stacked.
+    x_M: images; they lie once in device memory.
+    batch: images at once.
+  """
+  run = _forward(model)
+  parts = [
+    np.asarray(run(nets.params, nets.state, pattern_S, x_M[at : at + batch]))
+    for at in range(0, len(x_M), batch)
+  ]
+  return np.concatenate(parts, 1)
+
+
+def pick(nets: Trained, at: Sequence[int]) -> Trained:
+  """Some of the networks, in an order of their own."""
+  take = lambda leaf: leaf[np.asarray(at)]  # noqa: E731
+  return Trained(*jax.tree.map(take, (nets.params, nets.state, nets.alive)))
