@@ -168,10 +168,7 @@ def _given(kind: str, method: Any, settings: Mapping[str, Any]) -> Any:
   fits = callable(method) if role is None else isinstance(method, role)
   if not fits:
     wanted = "a callable" if role is None else f"an ovl.{role.__name__}"
-    came = type(method).__name__
-    raise BadInput(
-      f"{kind}.name is of type {came}, expected {wanted} or the name of a {one}"
-    )
+    raise BadInput(f"{kind}.name is a {type(method).__name__}, expected a name or {wanted}")
   for key, value in settings.items():
     if key not in ASKED:
       raise BadInput(f"{key}={value!r}: a {one} that is given made has its settings")
