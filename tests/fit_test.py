@@ -277,3 +277,133 @@ def test_eight_devices_equal_one():
     check=False,
   )
   assert "sharded equals unsharded" in done.stdout, done.stderr[-3000:]
+
+
+# ---- what differs between lanes ----------------------------------------------------------
+
+X = np.random.default_rng(1).normal(size=(96, 8)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+ROWS = np.stack([np.random.default_rng(3).permutation(96)[:64]] * 4)
+SMALL = load("models", "mlp", classes=2, hidden=(8,))
+
+
+def of_lanes(x=X, y=Y, seeds=(0, 0, 0, 0), rate=3e-3, start=None, snapshots=(), **aims):
+  """Four lanes that share data and rows; whatever else is given is a lane's own."""
+  lanes = {k: aims.pop(k) for k in ("mask", "targets", "given") if k in aims}
+  keys = jax.vmap(jax.random.key)(jnp.array(seeds))
+  aim = fit.Aims(lanes=fit.Lanes(start=start, **lanes), snapshots=snapshots, **aims)
+  settings = fit.Settings(epochs=2, batch_size=16, learning_rate=rate, milestones=(9,))
+  return fit.fit(SMALL, x, y, ROWS, keys, settings, mesh.make(4), aims=aim)
+
+
+def lane(tree, s):
+  return jax.tree.map(lambda leaf: leaf[s], tree)
+
+
+def close(a, b, most=1e-6):
+  leaves = zip(*map(jax.tree.leaves, (a, b)), strict=True)
+  return all(np.allclose(x, y, rtol=0, atol=most) for x, y in leaves)
+
+
+@pytest.fixture(scope="module")
+def plain():
+  return of_lanes(seeds=(0, 1, 2, 3), snapshots=(2, 5, 8))
+
+
+def test_a_lane_sees_the_rows_of_its_mask_alone(plain):
+  mask = np.ones((4, 96))
+  mask[1, ROWS[0, :20]] = 0
+  nets = of_lanes(mask=mask)
+  assert close(lane(nets.params, 0), lane(plain.params, 0))
+  assert not close(lane(nets.params, 1), lane(nets.params, 0), 1e-4)
+  junk = X.copy()
+  junk[ROWS[0, :20]] = 7
+  other = of_lanes(junk, mask=mask)
+  assert close(lane(nets.params, 1), lane(other.params, 1), 0)
+  assert not close(lane(nets.params, 0), lane(other.params, 0), 1e-4)
+
+
+def test_a_lane_has_its_own_targets_and_its_own_transform(plain):
+  def moved(given, batch, key):
+    assert batch.ids_B.shape == (16,)
+    return batch._replace(x_B=batch.x_B + given["shift"] * (batch.ids_B[:, None] < 48))
+
+  shift = np.array([0, 0, 0.5, 0.5], np.float32)
+  targets = np.stack([Y, 1 - Y, Y, Y])
+  nets = of_lanes(targets=targets, given={"shift": shift}, transform=moved)
+  assert close(lane(nets.params, 0), lane(plain.params, 0))
+  assert close(lane(nets.params, 1), lane(of_lanes(y=1 - Y).params, 0))
+  x = X + 0.5 * (np.arange(96)[:, None] < 48).astype(np.float32)
+  assert close(lane(nets.params, 2), lane(of_lanes(x).params, 0))
+
+
+def test_a_lane_has_its_own_rate(plain):
+  factors = np.array([1, 0.1, 10, 0], np.float32)
+  nets = of_lanes(weights={"learning_rate": factors})
+  assert close(lane(nets.params, 0), lane(plain.params, 0))
+  for s in (1, 2):
+    alone = of_lanes(rate=3e-3 * float(factors[s]))
+    assert close(lane(nets.params, s), lane(alone.params, 0), 1e-5)
+  assert close(lane(nets.params, 3), lane(nets.first_params, 3), 0)
+
+
+def test_lanes_start_where_they_are_told_and_snapshots_lie_on_the_way(plain):
+  keep = jax.tree.map(np.asarray, plain.snapshots[0])
+  assert {leaf.shape[:2] for leaf in jax.tree.leaves(keep)} == {(3, 4)}
+  assert close(lane(keep, 2), plain.params, 0)
+  assert not close(lane(keep, 0), lane(keep, 1), 1e-4)
+  start = fit.Start(jax.tree.map(lambda p: jnp.flip(p, 0), plain.params))
+  again = of_lanes(start=start)
+  assert close(again.first_params, start.params, 0)
+  assert not close(again.params, start.params, 1e-4)
+  # Another optimiser state leads elsewhere.
+  warm = of_lanes(start=start._replace(opt=plain.opt))
+  assert not close(again.params, warm.params, 1e-5)
+  with pytest.raises(BadInput, match="does not fit"):
+    of_lanes(start=fit.Start(jax.tree.map(lambda p: p[..., None], plain.params)))
+
+
+def test_what_is_frozen_stays(plain):
+  nets = of_lanes(plan=step.Plan(frozen=("fc1", "logits/bias")))
+  for name, part, still in (
+    ("fc1", "kernel", True), ("fc1", "bias", True),
+    ("logits", "bias", True), ("logits", "kernel", False),
+  ):  # fmt: skip
+    assert close(nets.params[name][part], nets.first_params[name][part], 0) == still
+  with pytest.raises(BadInput, match=r"frozen: no parameters 'fc'.*did you mean"):
+    of_lanes(plan=step.Plan(frozen=("fc",)))
+  del plain
+
+
+def test_snapshots_survive_an_interruption(tmp_path):
+  class Stop(Exception):
+    pass
+
+  def stop(share, said):
+    if share >= 0.5:
+      raise Stop
+
+  keys = jax.vmap(jax.random.key)(jnp.arange(4))
+  settings = fit.Settings(epochs=4, batch_size=16, save_every=1)
+  aims = fit.Aims(snapshots=(1, 6, 15))
+  args = (SMALL, X, Y, ROWS, keys, settings, mesh.make(4))
+  whole = fit.fit(*args, aims=aims)
+  with pytest.raises(Stop):
+    fit.fit(*args, tmp_path, stop, aims)
+  resumed = fit.fit(*args, tmp_path, aims=aims)
+  assert close(whole.snapshots, resumed.snapshots, 0)
+
+
+@pytest.mark.parametrize(
+  ("bad", "said"),
+  [
+    ({"mask": np.ones((4, 5))}, "lanes.mask"),
+    ({"targets": np.ones((3, 96))}, "lanes.targets"),
+    ({"weights": {"learning_rate": np.ones(3)}}, "learning_rate of the lanes"),
+    ({"snapshots": (0,)}, "snapshots"),
+    ({"snapshots": (9,)}, "snapshots"),
+  ],
+)
+def test_lanes_of_another_number_are_refused(bad, said):
+  with pytest.raises(BadInput, match=said):
+    of_lanes(**bad)

@@ -408,3 +408,111 @@ def test_eight_devices_equal_one():
     check=False,
   )
   assert "sharded equals unsharded" in done.stdout, done.stderr[-3000:]
+
+
+# ---- rows without a part, clipping, privacy ----------------------------------------------
+
+
+def cut_to(batch, rows):
+  s, mask = batch.attributes["s"]
+  return batch._replace(
+    x_B=batch.x_B[rows], y_B=batch.y_B[rows], attributes={"s": (s[rows], mask[rows])}
+  )
+
+
+def test_rows_of_weight_0_have_no_part_in_the_task():
+  batch, half = planted(), np.arange(B) < B // 2
+  weighted = batch._replace(weight_B=jnp.asarray(half, jnp.float32))
+  _, one, said = one_step(step.Plan(), {}, weighted)
+  _, other, twin = one_step(step.Plan(), {}, cut_to(batch, np.flatnonzero(half)))
+  assert difference(one.params, other.params) < 1e-6
+  assert float(said["loss"]) == pytest.approx(float(twin["loss"]), abs=1e-6)
+  assert float(said["accuracy"]) == pytest.approx(float(twin["accuracy"]), abs=1e-6)
+  nobody = batch._replace(weight_B=jnp.zeros(B))
+  before, after, _ = one_step(step.Plan(), {}, nobody)
+  assert difference(before.params, after.params) == 0
+
+
+def example_gradients(params, batch):
+  """One by one."""
+
+  def loss(params, x, y):
+    logits, _, _ = MODEL.apply(params, (), x[None], train=True)
+    return optax.softmax_cross_entropy_with_integer_labels(logits[0], y)
+
+  return [jax.grad(loss)(params, x, y) for x, y in zip(batch.x_B, batch.y_B, strict=True)]
+
+
+def test_clipping_per_example_is_that_of_a_loop_and_of_optax():
+  batch, most = cut_to(planted(), np.arange(8)), 3.5
+  plan = step.Plan(clip="example")
+  before, after, _ = one_step(plan, {"clip": most}, batch)
+  grads = example_gradients(before.params, batch)
+  lengths = [float(optax.tree.norm(g)) for g in grads]
+  assert min(lengths) < most < max(lengths), "some are cut, some are not"
+  cut = [jax.tree.map(lambda g, n=n: g * min(1, most / n), g) for g, n in
+         zip(grads, lengths, strict=True)]  # fmt: skip
+  mean = jax.tree.map(lambda *g: sum(g) / 8, *cut)
+  twin = jax.tree.map(lambda p, g: p - g, before.params, mean)
+  assert difference(after.params, twin) < 1e-6
+  peer = optax.contrib.differentially_private_aggregate(most, 0.0, key=KEY)
+  stacked = jax.tree.map(lambda *g: jnp.stack(g), *grads)
+  theirs, _ = peer.update(stacked, peer.init(before.params))
+  assert difference(mean, theirs) < 1e-6
+  huge = one_step(plan, {"clip": 1e9}, batch)
+  assert difference(huge[1].params, one_step(step.Plan(), {}, batch)[1].params) < 1e-6
+
+
+def test_clipping_per_example_is_that_of_jax_privacy():
+  private = pytest.importorskip("jax_privacy")
+  batch, most = cut_to(planted(), np.arange(8)), 3.5
+  before, after, _ = one_step(step.Plan(clip="example"), {"clip": most}, batch)
+
+  def loss(params, x, y):
+    logits, _, _ = MODEL.apply(params, (), x, train=True)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+  grad = private.clipped_grad(
+    loss, l2_clip_norm=most, batch_argnums=(1, 2), keep_batch_dim=True
+  )
+  summed = grad(before.params, batch.x_B, batch.y_B)
+  twin = jax.tree.map(lambda p, g: p - g / 8, before.params, summed)
+  assert difference(after.params, twin) < 1e-6
+
+
+def test_noise_has_its_stated_size_and_no_two_lanes_share_it():
+  batch, most, noise = cut_to(planted(), np.arange(8)), 0.5, 2.0
+  plan, tx = step.Plan(clip="example", steps=1), SGD
+  state = step.init(MODEL, tx, KEY, batch, plan)
+  S = 300
+  states = jax.tree.map(lambda x: jnp.broadcast_to(x, (S, *x.shape)), state)
+  run = jax.jit(jax.vmap(step.make_step(MODEL, tx, plan), (0, None, None, 0)))
+  weights = {"clip": jnp.float32(most), "noise": jnp.float32(noise)}
+  after, _ = run(states, batch, weights, rng.per_seed(0, S))
+  quiet, _ = run(states, batch, {"clip": jnp.float32(most)}, rng.per_seed(0, S))
+  moved = jax.tree.map(lambda a, b: np.asarray(a - b), after.params, quiet.params)
+  drawn = np.concatenate([leaf.reshape(S, -1) for leaf in jax.tree.leaves(moved)], 1)
+  assert drawn.std() == pytest.approx(noise * most / 8, rel=0.01)
+  together = np.corrcoef(drawn[:50])
+  assert np.abs(together[~np.eye(50, dtype=bool)]).max() < 0.35, "two lanes share noise"
+
+
+def test_clipping_by_value():
+  before, after, _ = one_step(step.Plan(clip="value"), {"clip": 0.01})
+  _, plain, _ = one_step(step.Plan(), {})
+  slope = jax.tree.map(lambda p, q: p - q, before.params, plain.params)
+  twin = jax.tree.map(lambda p, g: p - jnp.clip(g, -0.01, 0.01), before.params, slope)
+  assert difference(after.params, twin) < 1e-6
+  assert difference(after.params, plain.params) > 1e-3
+
+
+@pytest.mark.parametrize(
+  ("plan", "said"),
+  [
+    (lambda: step.Plan(clip="norm"), "clip='norm'"),
+    (lambda: step.Plan((term(),), clip="example"), "leave them out"),
+  ],
+)
+def test_bad_clipping_is_refused(plan, said):
+  with pytest.raises(BadInput, match=said):
+    step.make_step(MODEL, SGD, plan())
