@@ -46,7 +46,7 @@ class ConceptEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     self.method = method
     self.kind = kind
     self.seed = seed
-    vars(self).update(settings)
+    self.__dict__.update(settings)
 
   def get_params(self, deep: bool = True) -> dict[str, Any]:
     """Parameters by name, the method's settings among them."""
@@ -56,7 +56,7 @@ class ConceptEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
   def set_params(self, **params: Any) -> ConceptEraser:
     """Sets parameters, also settings that were not given before."""
-    vars(self).update(params)
+    self.__dict__.update(params)
     return self
 
   def fit(self, X: Any, y: Any = None, *, s: Any = None) -> ConceptEraser:
