@@ -34,8 +34,9 @@ def check(name: str, p_SNK: np.ndarray) -> np.ndarray:
   p = p[None] if p.ndim == 2 else p
   if p.ndim != 3 or p.shape[-1] < 2:
     raise BadInput(f"{name} has shape {p.shape}: expected [models, images, classes]")
-  if not np.isfinite(p).all() or p.min() < -1e-6:
-    raise BadInput(f"{name} holds {np.nanmin(p):.3g}, no probability: give softmax outputs")
+  bad = p[~(p >= -1e-6) | ~np.isfinite(p)]
+  if bad.size:
+    raise BadInput(f"{name} holds {bad[0]:.3g}, no probability: give softmax outputs")
   worst = float(np.abs(p.sum(-1) - 1).max())
   if worst > 1e-3:
     raise BadInput(f"{name} holds no probabilities: a row sums to 1 {worst:+.3g} at worst")
