@@ -3,6 +3,7 @@
 import gc
 import importlib
 import pathlib
+import sys
 import textwrap
 import weakref
 
@@ -139,8 +140,9 @@ def test_what_is_no_method_is_one_readable_line(here, name, said):
   assert not list(here.rglob("*x*"))  # a name is read from, never written to
 
 
-def test_a_file_is_run_as_it_stands_and_by_itself(here):
+def test_a_file_is_run_as_it_stands_and_by_itself(here, monkeypatch):
   """Also changed within a second at equal length; also what dataclasses look up."""
+  monkeypatch.setattr(sys, "dont_write_bytecode", False)
   text = """
     from __future__ import annotations
     from dataclasses import dataclass
