@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from ovl import grid, mesh, rng
+from ovl import grid, rng
 from ovl.judge.cells import Column, Frame
 from ovl.load import load
 from ovl.load import settings as settings_of
+from ovl.run import Run
 from ovl.types import BadInput, Critic, Found, Kind, Lane
-
-Progress = Callable[[float, str], None]
 
 _program = jax.jit(grid.run, static_argnames=("critic", "sizes", "schedule", "mesh"))
 
@@ -70,38 +68,35 @@ def critics(
 
 def ask(
   critic: Critic,
-  stage: str,
+  stage: tuple[str, ...],
   cols: list[Column],
   lanes: list[Lane],
   frame: Frame,
   schedule: Mapping[str, Any],
-  seed: int,
-  progress: Progress,
-  cache: pathlib.Path | None,
+  run: Run,
 ) -> list[Found]:
   """What a critic fitted on the probe part says of the others, of every lane.
 
   Args:
     critic: one that predicts.
-    stage: its name in the cache.
+    stage: its names in the workdir.
     cols: attributes of one kind.
     lanes: the taps.
     frame: the rows.
     schedule: settings of `ovl.grid.Schedule`.
-    seed: of its training.
-    progress: called between lanes.
-    cache: a folder, or None.
+    run: its config's seed is that of the training.
   """
-  if (found := grid.cache.load(cache, stage)) is None:
-    devices = mesh.make(frame.models)
-    task_SNC = np.eye(frame.C, dtype=np.float32)[frame.y_SN]
-    made = settings_of(grid.Schedule, schedule, "schedule")
-    found = grid.sweep(
-      _program, critic, lanes, labels(cols), task_SNC, rng.per_seed(seed, frame.models),
-      frame.sizes, made, devices, progress,
+  made = settings_of(grid.Schedule, schedule, "schedule")
+  task_SNC = np.eye(frame.C, dtype=np.float32)[frame.y_SN]
+  key_S = rng.per_seed(int(run.config.get("seed", 0)), frame.models)
+
+  def fitted() -> list[Found]:
+    return grid.sweep(
+      _program, critic, lanes, labels(cols), task_SNC, key_S, frame.sizes, made,
+      run.mesh(frame.models), run.progress,
     )  # fmt: skip
-    grid.cache.save(cache, stage, found)
-  return found
+
+  return run.stage(*stage, make=fitted, of=Found)
 
 
 def labels(cols: list[Column]) -> grid.Labels:

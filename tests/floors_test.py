@@ -24,14 +24,14 @@ FLOORS = {
       "exchange",
       "progress",
       "files",
+      "about",
+      "contents",
       "posterior",
       "inputs",
     ],
     0,
   ),
-  **dict.fromkeys(
-    ["mesh", "load", "checkpoint", "results", "arrays", "about", "contents", "workdir"], 1
-  ),
+  **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays", "workdir"], 1),
   **dict.fromkeys(
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
   ),

@@ -36,10 +36,12 @@ from ml_collections import ConfigDict
 
 def get_config():
   return ConfigDict(dict(
-    seed=0, seeds=2, dataset=dict(name="colour", rho=0.5), model=dict(name="mlp", hidden=(16, 8)),
+    seed=0, seeds=2, dataset=dict(name="colour", rho=0.5),
+    model=dict(name="mlp", hidden=(16, 8)),
     fit=dict(epochs=3, batch_size=119),
     unlearn=dict(
-      attribute="colour", taps=("fc1", "fc2"), penalties=dict(hsic=dict(weights=(1.0, 10.0))),
+      attribute="colour", taps=("fc1", "fc2"),
+      penalties=dict(hsic=dict(weights=(1.0, 10.0))),
       erasers=dict(leace={}, oracle_leace={}), monitors=("linear",),
       attackers=("linear", "trees"), level=0.95,
     ),

@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import jax
 import numpy as np
 
-from ovl import grid, mesh, probes, report, results
+from ovl import fit, grid, mesh, probes
 from ovl.arrays import arrays, read
-from ovl.audit.material import (
-  Progress,
-  Settings,
-  from_arrays,
-  from_config,
-  quiet,
-)
-from ovl.judge import cells, verdict
+from ovl.audit.material import Settings, from_arrays, from_config
+from ovl.judge import cells
 from ovl.judge.cells import Column, Material, Scored
 from ovl.judge.conclude import conclude
 from ovl.load import load
 from ovl.load import settings as settings_of
+from ovl.progress import Progress, quiet
+from ovl.run import Result, Run
 from ovl.types import BadInput, Critic, Found, Kind, Lane, Row
-
-
-class Audit(NamedTuple):
-  """The result: rows, and what a report says beside them."""
-
-  rows: list[Row]
-  meta: dict[str, Any]
-
-  def table(self) -> str:
-    """A short table of verdicts, and what to look at before believing them."""
-    doubts = [f"note: {doubt}" for doubt in self.meta.get("warnings", ())]
-    return "\n".join([report.table(self.rows), *doubts])
-
-  def report(self, directory: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes `rows.jsonl`, `rows.csv`, `plots/` and `report.html`; returns its path."""
-    path = pathlib.Path(directory)
-    results.write(self.rows, path)
-    return report.write(self.rows, self.meta, path)
-
-  def failures(self, above: float) -> list[Row]:
-    """Leaking cells whose share beyond the task is surely above a limit."""
-    leaking = (verdict.OVERLEARNED, verdict.PASSED, verdict.LEAKS)
-    return [
-      row
-      for row in self.rows
-      if row.metric == "share_beyond_task"
-      and row.verdict in leaking
-      and row.low is not None
-      and row.low > above
-    ]
 
 
 def audit(
@@ -78,7 +42,7 @@ def audit(
   seed: int = 0,
   progress: Progress = quiet,
   **settings: Any,
-) -> Audit:
+) -> Result:
   """Audits activations of any model, from any framework.
 
   Args:
@@ -104,7 +68,7 @@ def audit(
     **settings: of `Settings`: critics, max_width, level, schedule.
 
   Returns:
-    An `Audit`: `.rows`, `.table()`, `.report(directory)`. What was read in one of two
+    A `Result`: `.rows`, `.table()`, `.report(directory)`. What was read in one of two
     ways, and rows that are copies of others, are warned of.
 
   Raises:
@@ -122,8 +86,8 @@ def audit(
   for doubt in given.doubts:
     warnings.warn(doubt, stacklevel=2)
   made, seed = make_settings(settings), int(seed)
-  material = from_arrays(given, made, seed)
-  return judged(material, made, seed, progress)
+  config = {"audit": asdict(made), "seed": seed}
+  return judged(from_arrays(given, made, seed), made, Run(config, progress=progress))
 
 
 def make_settings(given: Mapping[str, Any]) -> Settings:
@@ -136,47 +100,27 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
   return made
 
 
-def run(
-  config: Mapping[str, Any],
-  directory: pathlib.Path,
-  progress: Progress = quiet,
-  say: Callable[[str], None] = lambda sentence: None,
-) -> tuple[Audit, pathlib.Path]:
-  """`ovl audit`: one config, one folder; resumes what an earlier call left unfinished.
+def study(run: Run) -> Result:
+  """`ovl audit`: networks of a config, or with a "path" given activations.
 
   Args:
-    config: of the experiment; with a "path" of activations, of it only "audit", "seed"
-      and "read", what `arrays.read` takes beside the path.
-    directory: the workdir.
-    progress: called along the way.
-    say: told how each attribute and tap of given activations is read, before the work.
-
-  Returns:
-    The audit and the report's path.
+    run: its config has the sections of `ovl.fit` and "audit"; with a "path" of it only
+      "audit", "seed" and "read", what `arrays.read` takes beside the path.
 
   Raises:
     BadInput: anything a person can mend.
   """
-  started = time.time()
-  settings = make_settings(config.get("audit", {}))
-  given = read(config["path"], **config.get("read", {})) if config.get("path") else None
-  for sentence in given.said() if given is not None else ():
-    say(sentence)
-  if moved := results.claim(directory, dict(config)):
-    progress(0.0, moved)
-  results.record(directory, "running", started)
-  seed = int(config.get("seed", 0))
-  cache = directory / "checkpoints"
-  if given is not None:
-    material = from_arrays(given, settings, seed)
-  else:
-    material = from_config(config, settings, progress, cache / "nets")
-  result = judged(material, settings, seed, progress, cache / "critics")
-  page = result._replace(meta=result.meta | {"wall_s": time.time() - started}).report(
-    directory
-  )
-  results.record(directory, "complete", started)
-  return result, page
+  config = run.config
+  settings, seed = make_settings(config.get("audit", {})), int(config.get("seed", 0))
+  if not config.get("path"):
+    ground = fit.prepare(config)
+    run.begin()
+    return judged(from_config(ground, settings, run), settings, run)
+  given = read(config["path"], **config.get("read", {}))
+  for sentence in given.said():
+    run.say(sentence)
+  run.begin()
+  return judged(from_arrays(given, settings, seed), settings, run)
 
 
 def _columns(material: Material) -> list[Row]:
@@ -196,21 +140,13 @@ def _columns(material: Material) -> list[Row]:
 _statistic = jax.jit(grid.statistic, static_argnames=("critic", "mesh"))
 
 
-def judged(
-  material: Material,
-  settings: Settings,
-  seed: int,
-  progress: Progress = quiet,
-  cache: pathlib.Path | None = None,
-) -> Audit:
+def judged(material: Material, settings: Settings, run: Run) -> Result:
   """Probes every cell, tests it and concludes.
 
   Args:
     material: what is judged.
     settings: how.
-    seed: of critics and permutations.
-    progress: called along the way.
-    cache: a folder for what critics found, so that an interrupted run resumes.
+    run: its config's seed is that of critics and permutations.
 
   Returns:
     The audit.
@@ -218,6 +154,7 @@ def judged(
   Raises:
     BadInput: no attribute has enough examples.
   """
+  seed, progress = int(run.config.get("seed", 0)), run.progress
   material, noise = _released(material, settings, seed)
   cols = [
     cells.column(name, attribute, material.y_N, material.frame)
@@ -235,15 +172,12 @@ def judged(
   for kind in kinds:
     if mine := [c for c in cols if c.kind == kind and not c.state]:
       read, scored = probes.critics(settings.critics, kind, "audit.critics")
-      measured += _probe(material, mine, read, settings, seed, progress, cache)
-      scores += _scores(material, mine, scored, progress)
+      measured += _probe(material, mine, read, settings, run)
+      scores += _scores(material, mine, scored, run)
   progress(0.9, "permutation tests")
   found, facts = conclude(material, cols, measured, scores, noise, settings.level, seed)
-  progress(1.0, "judged")
-  return Audit(
-    [*found, *_columns(material)],
-    material.meta | facts | {"critics": list(settings.critics)},
-  )
+  about = run.about(verb="audit", readers=settings.critics, **material.meta | facts)
+  return Result([*found, *_columns(material)], about)
 
 
 def _released(
@@ -266,14 +200,14 @@ def _released(
 
 
 def _scores(
-  material: Material, cols: list[Column], critics: dict[str, Critic], progress: Progress
+  material: Material, cols: list[Column], critics: dict[str, Critic], run: Run
 ) -> list[tuple[str, Critic, Lane, Column, np.ndarray]]:
   """Critics without parameters on the test part: `[S, 1 + blocks]` a tap and attribute."""
   frame, found = material.frame, []
-  test, devices = frame.part("test"), mesh.make(frame.models)
+  test, devices = frame.part("test"), run.mesh(frame.models)
   for name, critic in critics.items():
     for lane in material.lanes:
-      progress(0.9, f"{name}: {lane.subject} {lane.layer}")
+      run.progress(0.9, f"{name}: {lane.subject} {lane.layer}")
       z_SND = mesh.put(np.asarray(lane.z_SND)[:, test], devices, "seed")
       for c in cols:
         labels = probes.labels([c])
@@ -294,22 +228,17 @@ def _probe(
   cols: list[Column],
   critics: dict[str, Critic],
   settings: Settings,
-  seed: int,
-  progress: Progress,
-  cache: pathlib.Path | None,
+  run: Run,
 ) -> list[Scored]:
   """Every critic on every lane, for attributes of one kind; then the cells, scored."""
   frame, kind = material.frame, cols[0].kind
   calls = len(critics) + 1
 
   def ask(name: str, cols: list[Column], lanes: list[Lane], number: int) -> list[Found]:
-    stage = f"{kind}-{name}" if number < len(critics) else f"{kind}-permuted"
-
-    def said(share: float, text: str) -> None:
-      progress(0.9 * (number + share) / calls, f"{name} probe: {text}")
-
+    stage = name if number < len(critics) else "permuted"
+    mine = run.part(0.9 * number / calls, 0.9 * (number + 1) / calls, f"{name} probe: ")
     return probes.ask(
-      critics[name], stage, cols, lanes, frame, settings.schedule, seed, said, cache
+      critics[name], (kind, stage), cols, lanes, frame, settings.schedule, mine
     )
 
   blank = Lane("label", "", -1, np.zeros((*frame.rows_SN.shape, 1), np.float32))

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import pathlib
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import numpy as np
 
-from ovl import fit, pooling, results, taps
+from ovl import fit, pooling, taps
 from ovl import split as splitting
+from ovl.about import run_id
 from ovl.arrays import Arrays
 from ovl.judge import cells
 from ovl.judge.cells import Frame, Material
+from ovl.run import Run
 from ovl.types import BadInput, Lane, Row
-
-Progress = Callable[[float, str], None]
-
-
-def quiet(share: float, said: str) -> None:
-  """Reports to nobody."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +83,16 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
         reduced[name] = [list(shape), z_SND.shape[-1]]
   seeds = list(given.seeds) if given.seeds is not None else [0]
   config = {"audit": asdict(settings), "seed": seed}
-  row = Row(run=results.run_id(config), dataset="arrays", task="task" if given.task else "")
+  row = Row(run=run_id(config), dataset="arrays", task="task" if given.task else "")
   meta = {
     "title": "Audit of given activations",
     "model": "given activations",
     "num_models": S,
     "unit": _unit(frame),
     "reduced": reduced,
-    "note": "; ".join(given.notes),
+    "notes": given.notes,
     "warnings": [*given.doubts, *copies],
-    "config": config,
+    "task": row.task,
   }
   return Material(lanes, frame, given.attributes, y_N, labels, seeds, None, row, meta)
 
@@ -125,22 +119,17 @@ def _distinct(given: Arrays) -> tuple[Arrays, list[str]]:
   return given._replace(taps=taps, untrained=untrained, seeds=seeds), [said]
 
 
-def from_config(
-  config: Mapping[str, Any],
-  settings: Settings,
-  progress: Progress = quiet,
-  directory: pathlib.Path | None = None,
-) -> Material:
+def from_config(ground: fit.Ground, settings: Settings, run: Run) -> Material:
   """Trains the networks of a config and taps them, their twins and the input."""
-  study = fit.study(config, directory, lambda s, said: progress(s, f"training: {said}"))
-  data, nets = study.dataset, study.nets
-  frame = cells.frame(study.part, data.y, len(data.labels), data.groups)
+  data, config = ground.dataset, run.config
+  nets = ground.train(run.path("nets"), run.part(0.0, 1.0, "training: ").progress)
+  frame = cells.frame(ground.part, data.y, len(data.labels), data.groups)
 
   def tap(subject: str, params: Any, state: Any) -> tuple[list[Lane], np.ndarray]:
     named, code_SN = taps.collect(
-      study.model, params, state, data.x, frame.rows_SN, study.devices,
+      ground.model, params, state, data.x, frame.rows_SN, ground.devices,
       max_width=settings.max_width,
-      report=lambda share, _: progress(share, f"tapping the {subject} networks"),
+      report=lambda share, _: run.progress(share, f"tapping the {subject} networks"),
     )  # fmt: skip
     lanes = [Lane(subject, n, i - 1, z) for i, (n, z) in enumerate(named.items())]
     return lanes, code_SN
@@ -150,27 +139,26 @@ def from_config(
   test = frame.part("test")
   model_name = config["model"]["name"]
   row = Row(
-    run=results.run_id(config),
+    run=run_id(config),
     dataset=data.name,
     task=" / ".join(data.labels),
     model=model_name,
   )
   reduced = {
     name: [list(shape), width]
-    for name, shape in taps.shapes(study.model, nets.params, nets.state, data.x).items()
+    for name, shape in taps.shapes(ground.model, nets.params, nets.state, data.x).items()
     if int(np.prod(shape)) > (width := pooling.reduced_width(shape, settings.max_width))
   }
   meta = {
     "title": f"{data.name}: what the network knows beyond its task",
     "dataset": data.name,
-    "note": data.note,
+    "notes": [data.note] if data.note else [],
     "task": row.task,
     "model": model_name,
     "num_models": frame.models,
     "unit": _unit(frame),
-    "split": {"train": int(study.part["train"].shape[1])},
+    "split": {"train": int(ground.part["train"].shape[1])},
     "reduced": reduced,
-    "config": dict(config),
   }
   return Material(
     [raw._replace(subject="raw"), *trained, *untrained], frame,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats as scipy_stats
 
-from ovl import mi, results
-from ovl.bench.cells import Progress, named, remembered
+from ovl import mi
 from ovl.load import load, nearest, tasks
+from ovl.run import Result, Run
 from ovl.types import BadInput, Dataset, Row
 
 
@@ -28,11 +27,6 @@ class Cell(NamedTuple):
   size: int
   draw: int
 
-  @property
-  def name(self) -> str:
-    """Names its file."""
-    return named(self)
-
   def dataset(self) -> Dataset:
     """The sample."""
     given = dict(self.given) | {"task": self.task, "n": self.size, "seed": self.draw}
@@ -40,40 +34,28 @@ class Cell(NamedTuple):
     return made
 
 
-def run(
-  config: Mapping[str, Any], directory: pathlib.Path, progress: Progress
-) -> tuple[list[Row], pathlib.Path]:
+def study(run: Run) -> Result:
   """Every method on every task, size and draw; finished cells are not run again.
 
   Args:
-    config: `tasks` ("module", "module:task", settings after "?": "mixtures?width=64"),
-      `methods`, `sizes`, `draws` (samples of each task), `mi` (settings of
-      `mutual_information`), `seed`.
-    directory: the workdir.
-    progress: called along the way.
-
-  Returns:
-    The rows, and the page with the tables.
+    run: its config has `tasks` ("module", "module:task", settings after "?":
+      "mixtures?width=64"), `methods`, `sizes`, `draws` (samples of each task), `mi`
+      (settings of `mutual_information`), `seed`.
 
   Raises:
     BadInput: an unknown task, method or setting.
   """
-  started = time.time()
-  results.claim(directory, dict(config))
-  results.record(directory, "running", started)
-  cells = _cells(config)
-  settings = dict(config.get("mi", {}))
+  cells, settings = _cells(run.config), dict(run.config.get("mi", {}))
+  run.begin()
   rows = []
   for number, cell in enumerate(cells):
-    progress(number / len(cells), f"{cell.method} on {cell.task}, sample {cell.draw}")
-    path = directory / "cells" / f"{cell.name}.jsonl"
-    rows += remembered(path, functools.partial(_measure, cell, settings))
-  rows += _aggregates(rows, settings.get("level", 0.95))
-  results.write(rows, directory)
-  page = directory / "report.md"
-  results.write_text(page, markdown(rows))
-  results.record(directory, "complete", started)
-  return rows, page
+    said = f"{cell.method} on {cell.task}, sample {cell.draw}"
+    run.progress(number / len(cells), said)
+    rows += run.rows("cells", repr(cell), make=functools.partial(_measure, cell, settings))
+  level = settings.get("level", 0.95)
+  rows += _aggregates(rows, level)
+  title = "Mutual information where the truth is known"
+  return Result(rows, run.about(verb="bench", title=title, level=level))
 
 
 def _cells(config: Mapping[str, Any]) -> list[Cell]:
@@ -177,64 +159,3 @@ def _aggregates(rows: list[Row], level: float) -> list[Row]:
       )
     )
   return found
-
-
-OFF = 0.1
-
-
-def markdown(rows: list[Row]) -> str:
-  """The page: a line a task and method, and what it comes to."""
-  by_place: dict[tuple[str, ...], dict[str, Row]] = {}
-  for row in rows:
-    if row.num_seeds is not None:
-      place = (row.dataset, row.task, row.setting, row.method)
-      by_place.setdefault(place, {})[row.metric] = row
-  lines = [
-    "| task | n | truth | method | picked | estimate, mean [t interval] | error | covers "
-    "| certified low | seconds | flag | samples |",
-    "|---|--:|--:|---|---|--:|--:|--:|--:|--:|---|--:|",
-  ]
-  for (_, task, setting, method), found in by_place.items():
-    what = json.loads(setting)
-    value, error = found["information"], found["error"]
-    inside = "" if value.low is None else f" [{value.low:.3f}, {value.high:.3f}]"
-    sure = found.get("certified_low")
-    also = ", ".join(f"{k} {v}" for k, v in what.items() if k not in ("n", "truth"))
-    lines.append(
-      f"| {task}{' (' + also + ')' if also else ''} | {what['n']:,} | {what['truth']:.3f} "
-      f"| {method} | {value.verdict} | {value.value:.3f}{inside} | {error.value:+.3f} "
-      f"| {found['coverage'].value:.0%} | {'' if sure is None else f'{sure.value:.3f}'} "
-      f"| {found['seconds'].value:.1f} | {value.flag} | {value.num_seeds} |"
-    )
-  return "\n".join([*_summary(by_place, rows), "", *lines, ""])
-
-
-def _summary(by_place: dict[tuple[str, ...], dict[str, Row]], rows: list[Row]) -> list[str]:
-  lines = [
-    "| method | tasks | median error | within .02 | within .05 | within .10 "
-    "| interval covers | cells off by more than .1 that are flagged | false flags |",
-    "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-  ]
-  for method in dict.fromkeys(place[3] for place in by_place):
-    mine = [f for place, f in by_place.items() if place[3] == method]
-    error = np.abs(np.array([f["error"].value for f in mine], float))
-    singles = {
-      (r.dataset, r.task, r.setting, r.seed): r
-      for r in rows
-      if r.method == method and r.seed is not None and r.metric == "information"
-    }
-    off, flags = [], []
-    for r in rows:
-      if r.method == method and r.seed is not None and r.metric == "error":
-        off.append(abs(r.value or 0.0) > OFF)
-        flags.append(singles[r.dataset, r.task, r.setting, r.seed].flag != "reliable")
-    off_N, flag_N = np.array(off), np.array(flags)
-    caught = f"{flag_N[off_N].sum()} of {off_N.sum()}"
-    false = f"{flag_N[~off_N].sum()} of {(~off_N).sum()}"
-    covers = np.mean([f["coverage"].value for f in mine])
-    within = " | ".join(str(int((error <= limit).sum())) for limit in (0.02, 0.05, 0.1))
-    lines.append(
-      f"| {method} | {len(mine)} | {np.median(error):.3f} | {within} | {covers:.0%} "
-      f"| {caught} | {false} |"
-    )
-  return lines

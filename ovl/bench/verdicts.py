@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import pathlib
 import time
 import zlib
 from collections.abc import Mapping
@@ -16,54 +15,40 @@ from typing import Any
 
 import numpy as np
 
-from ovl import results
 from ovl.bench import table
-from ovl.bench.cells import Progress, named, remembered
 from ovl.bench.claims import CLAIMS, MEANS, mean_word, word
 from ovl.bench.count import counted
 from ovl.bench.drawn import World
-from ovl.bench.page import markdown
 from ovl.load import nearest
+from ovl.run import Result, Run
 from ovl.types import BadInput, Row
 
 
-def run(
-  config: Mapping[str, Any], directory: pathlib.Path, progress: Progress
-) -> tuple[list[Row], pathlib.Path]:
+def study(run: Run) -> Result:
   """Every world, drawn again and again; finished draws are not run again.
 
   Args:
-    config: `worlds` (names; none: all), `draws` (at most, of each), `level` (that no
-      word is wrong by chance), `audit`, `mi` (settings of the doors), `seed`.
-    directory: the workdir.
-    progress: called along the way.
-
-  Returns:
-    The rows, and the page with the tables.
+    run: its config has `worlds` (names; none: all), `draws` (at most, of each), `level`
+      (that no word is wrong by chance), `audit`, `mi` (settings of the doors), `seed`.
 
   Raises:
     BadInput: an unknown world or setting.
   """
-  started = time.time()
+  config = run.config
   wanted = _wanted(config)
-  results.claim(directory, dict(config))
-  results.record(directory, "running", started)
+  run.begin()
   total = sum(draws for _, draws in wanted)
   rows: list[Row] = []
   done = 0
   for world, draws in wanted:
     for draw in range(draws):
-      progress(done / total, f"{world.name}, draw {draw + 1} of {draws}")
-      cell = [world.name, draw, config["seed"]]
-      path = directory / "cells" / f"{named(cell)}.jsonl"
-      rows += remembered(path, functools.partial(_measure, world, draw, config))
+      run.progress(done / total, f"{world.name}, draw {draw + 1} of {draws}")
+      make = functools.partial(_measure, world, draw, config)
+      rows += run.rows("cells", world.name, str(draw), make=make)
       done += 1
   rows += aggregates(rows, config["level"])
-  results.write(rows, directory)
-  page = directory / "report.md"
-  results.write_text(page, markdown(rows, config["level"]))
-  results.record(directory, "complete", started)
-  return rows, page
+  title = "How often a verdict is wrong where the truth is known"
+  return Result(rows, run.about(verb="bench", title=title, level=config["level"]))
 
 
 def _wanted(config: Mapping[str, Any]) -> list[tuple[World, int]]:

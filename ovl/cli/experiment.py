@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
 import ovl
-from ovl import fit, grid
-from ovl.audit import Settings as Audits
+from ovl import fit
 from ovl.load import defaults, nearest
-from ovl.mi import Settings as Estimates
 from ovl.split import SHARES
 from ovl.types import BadInput
-from ovl.unlearn import Settings as Studies
 from ovl.unlearn.settings import documented
-
-# Sections of an experiment, and what reads them.
-SECTIONS = {
-  "fit": fit.Settings, "audit": Audits, "audit.schedule": grid.Schedule,
-  "unlearn": Studies, "unlearn.schedule": grid.Schedule,
-  "mi": Estimates, "mi.schedule": grid.Schedule,
-}  # fmt: skip
 
 
 def configs() -> dict[str, pathlib.Path]:
@@ -72,8 +63,13 @@ def _file(name: str) -> pathlib.Path:
   return known[name]
 
 
-def complete(config: ConfigDict, words: list[str]) -> None:
+def complete(config: ConfigDict, words: list[str], settings: Mapping[str, type]) -> None:
   """Adds to an experiment the documented settings that words change and it leaves out.
+
+  Args:
+    config: of the experiment.
+    words: of the command line.
+    settings: section -> the dataclass that reads it.
 
   Raises:
     BadInput: a key that is neither there nor documented; names the nearest.
@@ -85,7 +81,7 @@ def complete(config: ConfigDict, words: list[str]) -> None:
       given[key] = value
   for key in sorted(set(given) - set(there)):
     where, _, name = key.rpartition(".")
-    known = _documented(config, where, given)
+    known = _documented(config, where, given, {"fit": fit.Settings, **settings})
     if name not in known:
       near = nearest(key, there + [f"{where}.{other}" for other in known])
       raise BadInput(f"--config.{key} is unknown: {near}")
@@ -99,15 +95,17 @@ def complete(config: ConfigDict, words: list[str]) -> None:
     at[name] = known[name] if plain else config_dict.placeholder(known[name])
 
 
-def _documented(config: ConfigDict, where: str, given: dict[str, str]) -> dict[str, Any]:
+def _documented(
+  config: ConfigDict, where: str, given: dict[str, str], settings: Mapping[str, type]
+) -> dict[str, Any]:
   """Settings with their defaults that a section of this experiment may have."""
   top, *below = where.split(".")
   if where == "split" and "dataset" in config:
     return dict(SHARES)
   if top not in config:
     return {}
-  if where in SECTIONS:
-    return defaults(SECTIONS[where])
+  if where in settings:
+    return defaults(settings[where])
   if where in ("dataset", "model"):
     # How many classes there are, the data say.
     mine = defaults(f"{top}s", given.get(f"{top}.name", config[top].name))

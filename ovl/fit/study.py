@@ -14,11 +14,9 @@ from ovl import split as splitting
 from ovl.fit.lanes import NOTHING_ELSE, Aims
 from ovl.fit.settings import Settings
 from ovl.fit.train import Nets, Report, fit, quiet
-from ovl.load import load, nearest
+from ovl.load import load
 from ovl.load import settings as settings_of
 from ovl.types import BadInput, Dataset, Model
-
-SECTIONS = ("seed", "seeds", "dataset", "model", "fit", "split", "audit", "unlearn")
 
 
 class Ground(NamedTuple):
@@ -81,9 +79,6 @@ def prepare(config: Mapping[str, Any]) -> Ground:
   Raises:
     BadInput: an unknown section, name or setting; too few rows for the split.
   """
-  for key in config:
-    if key not in SECTIONS:
-      raise BadInput(f"config.{key} is unknown: {nearest(key, list(SECTIONS))}")
   data: Dataset = load("datasets", **config["dataset"])
   model: Model = load("models", classes=len(data.labels), **config["model"])
   seeds, seed = int(config["seeds"]), int(config["seed"])

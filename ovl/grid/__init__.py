@@ -1,6 +1,5 @@
 """Critics over taps x seeds x attributes: one XLA program per critic and width bucket."""
 
-from ovl.grid import cache as cache
 from ovl.grid.measure import Readings as Readings
 from ovl.grid.measure import measure as measure
 from ovl.grid.measure import statistic as statistic

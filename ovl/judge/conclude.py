@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ovl import results, stats
+from ovl import stats
 from ovl.judge import cells, certified, leak, reference, rows, verdict
 from ovl.judge.cells import Column, Frame, Material, Scored
 from ovl.stats import Metric
@@ -226,12 +226,8 @@ def _facts(material: Material, cols: list[Column], level: float) -> dict[str, An
   groups = frame.groups_SN
   return {
     "level": level,
-    "alpha": round(1 - level, 6),
     "split": material.meta.get("split", {}) | sizes,
     "groups": None if groups is None else len(np.unique(groups)),
     "attributes": described,
     "task_labels": list(material.task_labels),
-    "versions": results.versions(),
-    "devices": results.devices(),
-    "git": results.commit(),
   }

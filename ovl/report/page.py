@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jinja2
 import markupsafe
 
+from ovl.about import About
 from ovl.report.plots import Picture
 from ovl.report.table import (
   ENTAILED,
@@ -35,9 +36,10 @@ class Group(NamedTuple):
   layers: list[tuple[str, list[Row | None]]]
 
 
-def render(found: Found, meta: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
+def render(found: Found, about: About, pictures: Mapping[str, Picture]) -> str:
   """The page as text; every name in it is escaped."""
-  task = bool(meta.get("task")) or any(row.task for row in found.totals.values())
+  meta = about._asdict()
+  task = bool(about.task) or any(row.task for row in found.totals.values())
   return template("page.html").render(
     found=found,
     meta=meta,
@@ -48,7 +50,7 @@ def render(found: Found, meta: Mapping[str, Any], pictures: Mapping[str, Picture
     task_accuracy=found.totals.get(("trained", "", "", "task_accuracy")),
     twins=any(cell.excess for cell in found.cells),
     certified=any(cell.low for cell in found.cells),
-    level=round(100 * (meta.get("level") or 0.95)),
+    level=round(100 * about.level),
   )
 
 

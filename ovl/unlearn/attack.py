@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pathlib
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from ovl import grid, probes, taps
+from ovl import probes, taps
 from ovl.judge import cells
 from ovl.judge.case import Case
 from ovl.judge.cells import Column, Frame, Scored
 from ovl.judge.removal import PERMUTED
+from ovl.run import Run
 from ovl.types import Critic, Found, Lane
 from ovl.unlearn import trees
 from ovl.unlearn.points import NO_PENALTY, UNTRAINED, Point
 from ovl.unlearn.settings import TREES, Settings
-
-Progress = Callable[[float, str], None]
 
 
 class Attack(NamedTuple):
@@ -32,15 +29,13 @@ class Attack(NamedTuple):
     column: the attribute.
     frame: the rows: attackers learn from the probe part, which nothing before has seen.
     made: settings.
-    seed: of the attackers.
-    cache: of what they found, or None.
+    run: keeps what they found.
   """
 
   column: Column
   frame: Frame
   made: Settings
-  seed: int
-  cache: pathlib.Path | None
+  run: Run
 
   @property
   def critics(self) -> dict[str, Critic]:
@@ -54,14 +49,14 @@ class Attack(NamedTuple):
     return [*self.critics, *(name for name in self.made.attackers if name == TREES)]
 
   def read(
-    self, lanes: list[Lane], names: Iterable[str], progress: Progress
+    self, lanes: list[Lane], names: Iterable[str], run: Run
   ) -> tuple[list[dict[str, Found]], dict[str, Found]]:
     """What attackers say of lanes of one width, and of one that holds nothing.
 
     Args:
       lanes: what is attacked.
       names: the attackers.
-      progress: called along the way.
+      run: called along the way.
 
     Returns:
       attacker -> its predictions, a lane; and the same of labels alone: what all of them
@@ -75,56 +70,51 @@ class Attack(NamedTuple):
     nothing = np.broadcast_to(np.float32(0), lanes[0].z_SND.shape)
     blank = Lane("label", lanes[0].layer, -1, nothing)
     for number, name in enumerate(names):
-
-      def said(share: float, text: str, number: int = number, name: str = name) -> None:
-        progress((number + share) / len(names), f"attack by {name}: {text}")
-
+      mine = run.part(number / len(names), (number + 1) / len(names), f"attack by {name}: ")
       ask = self._trees if name == TREES else partial(self._critic, name)
-      *each, blind[name] = ask([*lanes, blank], said)
+      *each, blind[name] = ask([*lanes, blank], mine)
       for one, its in zip(found, each, strict=True):
         one[name] = its
     return found, blind
 
-  def _critic(self, name: str, lanes: list[Lane], progress: Progress) -> list[Found]:
+  def _critic(self, name: str, lanes: list[Lane], run: Run) -> list[Found]:
     stage = self._stage(name, lanes, {})
     return probes.ask(
-      self.critics[name], stage, [self.column], lanes, self.frame, self.made.schedule,
-      self.seed, progress, self.cache,
-    )  # fmt: skip
+      self.critics[name], stage, [self.column], lanes, self.frame, self.made.schedule, run
+    )
 
-  def _trees(self, lanes: list[Lane], progress: Progress) -> list[Found]:
+  def _trees(self, lanes: list[Lane], run: Run) -> list[Found]:
     found: list[Found] = []
+    seed = int(run.config.get("seed", 0))
     for number, lane in enumerate(lanes):
       stage = self._stage(TREES, [lane], trees.SETTINGS | {"rows": trees.ROWS})
-      if (one := grid.cache.load(self.cache, stage)) is None:
-        one = [trees.read(lane, self.column, self.frame, self.seed)]
-        grid.cache.save(self.cache, stage, one)
-      found += one
+      make = partial(trees.read, [lane], self.column, self.frame, seed)
+      found += run.stage(*stage, make=make, of=Found)
       what = f"{lane.subject} {lane.layer} {lane.setting}".rstrip()
-      progress((number + 1) / len(lanes), what)
+      run.progress((number + 1) / len(lanes), what)
     return found
 
-  def _stage(self, name: str, lanes: list[Lane], settings: dict) -> str:
-    """A file name; its digits stand for the attribute, all lanes and the settings."""
+  def _stage(self, name: str, lanes: list[Lane], settings: dict) -> tuple[str, ...]:
+    """Its names; the digits stand for the attribute, all lanes and the settings."""
     about = [[lane.subject, lane.layer, lane.setting] for lane in lanes]
     whole = json.dumps([name, about, settings], sort_keys=True).encode()
     digits = hashlib.sha256(whole + self.column.s_SN.tobytes()).hexdigest()[:12]
-    return re.sub(r"[^\w.]+", "-", f"{lanes[0].layer}-{name}")[-60:] + f"-{digits}"
+    return "attackers", lanes[0].layer, f"{name} {digits}"
 
 
-def cases(points: list[Point], tap: str, attack: Attack, progress: Progress) -> list[Case]:
+def cases(points: list[Point], tap: str, attack: Attack, run: Run) -> list[Case]:
   """Attacks one tap of every point by every attacker.
 
   Args:
     points: of the study; those without this tap are passed over.
     tap: the layer.
     attack: by whom, and on what rows.
-    progress: called along the way.
+    run: called along the way.
   """
   mine = [point for point in points if tap in point.z]
   depth = attack.made.taps.index(tap)
   lanes = [Lane(p.subject, tap, depth, p.z[tap], p.setting) for p in mine]
-  found, blind = attack.read(lanes, attack.names, progress)
+  found, blind = attack.read(lanes, attack.names, run)
 
   def case(point: Point, lane: Lane, found: dict[str, Found]) -> Case:
     def scored(some: dict[str, Found]) -> Scored:
@@ -141,13 +131,13 @@ def cases(points: list[Point], tap: str, attack: Attack, progress: Progress) -> 
   return [case(*one) for one in zip(mine, lanes, found, strict=True)]
 
 
-def raw(x_N: np.ndarray, attack: Attack, progress: Progress) -> Scored:
+def raw(x_N: np.ndarray, attack: Attack, run: Run) -> Scored:
   """What critics read of the input itself.
 
   Args:
     x_N: inputs of the whole data set.
     attack: by whom, and on what rows.
-    progress: called along the way.
+    run: called along the way.
   """
   frame = attack.frame
   x_SN = np.broadcast_to(x_N, (frame.models, *x_N.shape))
@@ -155,13 +145,11 @@ def raw(x_N: np.ndarray, attack: Attack, progress: Progress) -> Scored:
     taps.INPUT, x_SN, frame.rows_SN, attack.made.max_width, probe=frame.sizes[0]
   )
   lane = Lane("raw", taps.INPUT, -1, z_SND)
-  (found,), blind = attack.read([lane], attack.critics, progress)
+  (found,), blind = attack.read([lane], attack.critics, run)
   return cells.scored(lane, attack.column, 0, found, frame, blind)
 
 
-def permuted(
-  points: list[Point], tap: str, attack: Attack, progress: Progress
-) -> list[Scored]:
+def permuted(points: list[Point], tap: str, attack: Attack, run: Run) -> list[Scored]:
   """A tap of `no_penalty`, and what oracle erasers make of it, of a shuffled attribute.
 
   The former by the critic that is cheapest to fit: it must find nothing. An eraser that is
@@ -171,7 +159,7 @@ def permuted(
     points: of the study.
     tap: the layer.
     attack: by whom, and on what rows.
-    progress: called along the way.
+    run: called along the way.
   """
   column = attack.column
   if not column.beyond:  # shuffling within task classes leaves it as it is
@@ -189,12 +177,8 @@ def permuted(
   ]
   lanes = [Lane(PERMUTED, tap, depth, plain.z[tap]), *edited]
   half = 0.5 if edited else 1.0
-  found, blind = shuffled.read(
-    lanes, [cheap], lambda share, said: progress(half * share, said)
-  )
-  more, again = shuffled.read(
-    edited, further, lambda share, said: progress(half + (1 - half) * share, said)
-  )
+  found, blind = shuffled.read(lanes, [cheap], run.part(0.0, half))
+  more, again = shuffled.read(edited, further, run.part(half, 1.0))
   return [
     cells.scored(lane, shuffled.column, 0, one | two, attack.frame, blind | again)
     for lane, one, two in zip(lanes, found, [{}, *more], strict=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ovl import erasure, fit, mesh, pooling, rng, step, taps
-from ovl.chain import run
+from ovl import chain, erasure, fit, pooling, rng, step, taps
 from ovl.judge import cells
 from ovl.judge.cells import Frame
 from ovl.load import load, nearest
+from ovl.run import Run
 from ovl.types import Attribute, BadInput, Eraser
 from ovl.unlearn.settings import Penalty, Settings, known, monitors, penalty
 
-Progress = Callable[[float, str], None]
 NO_PENALTY = "no_penalty"
 UNTRAINED = "untrained"
 
@@ -58,8 +56,7 @@ class Studio(NamedTuple):
   ground: fit.Ground
   frame: Frame
   made: Settings
-  directory: pathlib.Path | None
-  progress: Progress
+  run: Run
 
 
 def subjects(studio: Studio) -> list[Penalty]:
@@ -113,12 +110,11 @@ def points(studio: Studio) -> Iterator[Point]:
 def _trained(
   studio: Studio, name: str, aims: fit.Aims, copies: int, number: int, total: int
 ) -> fit.Nets:
-  home = None if studio.directory is None else studio.directory / name
-
-  def said(share: float, text: str) -> None:
-    studio.progress(0.5 * (number + share) / total, f"training {name}: {text}")
-
-  return studio.ground.train(home, said, aims._replace(strict=False), copies)
+  mine = studio.run.part(
+    0.5 * number / total, 0.5 * (number + 1) / total, f"training {name}: "
+  )
+  home = mine.path("nets", name)
+  return studio.ground.train(home, mine.progress, aims._replace(strict=False), copies)
 
 
 def _aims(studio: Studio, one: Penalty) -> fit.Aims:
@@ -171,8 +167,8 @@ def _points(
   W, S = len(settings), frame.models
   rows = np.repeat(frame.rows_SN, W, 0)
   named, code = taps.collect(
-    ground.model, nets.params, nets.state, ground.dataset.x, rows, mesh.make(len(rows)),
-    max_width=studio.made.max_width,
+    ground.model, nets.params, nets.state, ground.dataset.x, rows,
+    studio.run.mesh(len(rows)), max_width=studio.made.max_width,
   )  # fmt: skip
   test = frame.part("test")
   correct = (code[:, test] == np.repeat(frame.y_SN[:, test], W, 0)).reshape(S, W, -1)
@@ -232,7 +228,7 @@ def _erased(studio: Studio, nets: fit.Nets, tap: str) -> Iterator[Point]:
 
   fitted_SND, judged_SND = whole(ground.part["train"]), whole(frame.rows_SN)
   for name, given in sorted(made.erasers.items()):
-    studio.progress(0.1, f"erasing: {name} at {tap}")
+    studio.run.progress(0.1, f"erasing: {name} at {tap}")
     eraser: Eraser = load("erasers", name, **given)
     if eraser.oracle and not attribute.known.all():
       raise BadInput(
@@ -334,7 +330,7 @@ def _after(studio: Studio, nets: fit.Nets, tap: str, z_SND: np.ndarray) -> np.nd
 
   def one(params: Any, state: Any, z_ND: Any) -> Any:
     h_N = z_ND.reshape(-1, *shape)
-    named, _ = run(rest, params, state, h_N)
+    named, _ = chain.run(rest, params, state, h_N)
     return named.get("logits", h_N).argmax(-1)  # the edited tap may be the last
 
   code_SN = jax.jit(jax.vmap(one))(nets.params, nets.state, jnp.asarray(z_SND))

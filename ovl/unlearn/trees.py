@@ -18,22 +18,26 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def read(lane: Lane, column: Column, frame: Frame, seed: int) -> Found:
-  """Boosted trees of every model, alone and with the task label.
+def read(lanes: list[Lane], column: Column, frame: Frame, seed: int) -> list[Found]:
+  """Boosted trees of every lane and model, alone and with the task label.
 
   Args:
-    lane: the tap.
+    lanes: the taps.
     column: the attribute.
     frame: the rows; trees learn from at most `ROWS` of the probe part.
     seed: of the rows that are drawn.
 
   Returns:
-    What a critic's `Found` holds; trees always end by themselves.
+    What a critic's `Found` holds, a lane; trees always end by themselves.
 
   References:
     Friedman (2001), "Greedy function approximation: a gradient boosting machine"; Ke et
     al. (2017), LightGBM, on whose histograms scikit-learn's are modelled.
   """
+  return [_lane(lane, column, frame, seed) for lane in lanes]
+
+
+def _lane(lane: Lane, column: Column, frame: Frame, seed: int) -> Found:
   outputs = []
   for s in range(frame.models):
     inputs = [lane.z_SND[s]]
