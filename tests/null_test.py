@@ -44,7 +44,8 @@ def false_draws(draws, **data):
   names = ("coin", "person") if data.get("groups") else ("coin",)
   count = {name: 0 for name in names}
   for draw in range(draws):
-    result = audited(draw, **data)
+    # What is not asked of costs nothing, and Holm's family is of the independent alone.
+    result = audited(draw, only=names, **data)
     for name in names:
       count[name] += bool(LEAKING & set(verdicts(result, name)))
   return count

@@ -6,11 +6,11 @@ from ovl.columns import encode
 from ovl.types import Dataset
 
 
-def dataset(draw=0, rows=800, groups=0):
+def dataset(draw=0, rows=800, groups=0, only=()):
   """Six normal inputs; the task reads the first two of them.
 
   coin: independent of everything. copy: the task. hidden: read by the third input.
-  person: constant within groups and read by nothing.
+  person: constant within groups and read by nothing. Names in `only`: no others.
   """
   gen = np.random.default_rng([draw, 11])
   x = gen.normal(size=(rows, 6)).astype(np.float32)
@@ -25,4 +25,6 @@ def dataset(draw=0, rows=800, groups=0):
   if groups:
     attributes["person"] = encode(gen.integers(0, 2, groups)[group])
     x[:, 5] = gen.normal(size=groups)[group]  # inputs that know the group
+  if only:
+    attributes = {name: attributes[name] for name in only}
   return Dataset("tiny", x, y, ("no", "yes"), attributes, np.arange(rows), group)
