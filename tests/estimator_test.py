@@ -1,7 +1,9 @@
 """Erasers as scikit-learn transformers, and the one public name of each door."""
 
 import copy
+import pathlib
 import pickle
+import re
 import subprocess
 import sys
 
@@ -98,6 +100,17 @@ def test_a_fresh_attacker_under_cross_validation_reads_nothing():
 
   assert accuracy() > 0.9
   assert accuracy(ovl.ConceptEraser()) < 0.57
+
+
+def test_the_lines_of_the_readme():
+  text = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+  blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+  (code,) = (block for block in blocks if "ConceptEraser" in block)
+  *setup, last = code.strip().splitlines()
+  z_ND, s_N, _ = planted()
+  scope = dict(globals(), z=z_ND, s=s_N)
+  exec("\n".join(setup), scope)
+  assert eval(last, scope).mean() < 0.57
 
 
 def test_one_thing_is_erased_and_another_predicted():

@@ -18,7 +18,8 @@ class ConceptEraser(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
   """`ovl.erase` as a transformer: `fit(Z, s)`, `transform(Z)`.
 
   In a pipeline it erases what the pipeline predicts, which is how a fresh attacker is
-  asked under cross-validation. To erase one thing and predict another, route it:
+  asked under cross-validation. To erase one thing and predict another, route it, after
+  `sklearn.set_config(enable_metadata_routing=True)`, by
   `ConceptEraser().set_fit_request(s=True)` and `pipeline.fit(Z, y, s=s)`.
 
   Attributes:
