@@ -180,7 +180,7 @@ class View(NamedTuple):
     if s_N.ndim not in (1, 2) or len(s_N) != N or (discrete and s_N.ndim == 2):
       raise BadInput(f"s has shape {list(s_N.shape)} and z {list(z_ND.shape)}")
     if discrete:
-      s_N, K = s_N.astype(jnp.int32), _classes(s_N, classes)
+      s_N, K = s_N.astype(jnp.int32), _classes(s, classes)
       known_N = s_N >= 0
     else:
       K = s_N.shape[1] if s_N.ndim == 2 else 2  # its columns; mean and log scale
@@ -199,13 +199,13 @@ class View(NamedTuple):
     )
 
 
-def _classes(s_N: Any, classes: int | None) -> int:
+def _classes(s: Any, classes: int | None) -> int:
   """K; refuses codes that are none of it where they can be looked at."""
-  if isinstance(s_N, jax.core.Tracer):
+  if isinstance(s, jax.core.Tracer):
     if classes is None:
       raise BadInput("s is traced, so its classes cannot be counted: give classes=")
     return classes
-  low, high = int(s_N.min()), int(s_N.max())
+  low, high = int(np.min(s)), int(np.max(s))
   K = max(high + 1, 2) if classes is None else classes
   if low < -1 or high >= K:
     raise BadInput(f"s has the codes {low}..{high}, expected 0..{K - 1}, or -1: unknown")
@@ -364,9 +364,10 @@ class Lane(NamedTuple):
   Attributes:
     subject: "trained", "untrained", "raw", "permuted", or a penalty or eraser.
     layer: the tap.
-    depth: its place in the network, 0 first.
-    z_SND: activations.
+    depth: its place among the layers of the network, 0 first; of the input -1.
+    z_SND: activations, or what `np.asarray` reads.
     setting: compact JSON of what was swept, where something was.
+    step: of training, where subjects are snapshots of it.
   """
 
   subject: str
@@ -374,6 +375,7 @@ class Lane(NamedTuple):
   depth: int
   z_SND: np.ndarray
   setting: str = ""
+  step: int | None = None
 
 
 class Found(NamedTuple):

@@ -82,6 +82,8 @@ def test_bad_input_is_one_readable_line(z, s, given, said):
 def test_traced_classes_must_be_counted_by_the_caller():
   with pytest.raises(BadInput, match="give classes="):
     jax.jit(View.of)(Z, np.zeros(6, int))
+  codes = np.arange(6) % 3
+  assert jax.jit(lambda z: View.of(z, codes))(Z).classes_K.shape == (3,)  # not traced
   wide = jax.jit(lambda z, s: View.of(z, s))(Z, np.zeros(6))  # of a quantity none are
   assert wide.classes_K.shape == (2,)
 
