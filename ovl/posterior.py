@@ -62,11 +62,6 @@ class Guess(NamedTuple):
     form_N = self.base_N if self.reference_N is None else self.reference_N
     return np.log(_density(self, form_N, s_N) + 1e-38)
 
-  @property
-  def forms(self) -> tuple[np.ndarray, np.ndarray]:
-    """What the representation says, and what labels alone say."""
-    return self.q_N, self.base_N
-
   def density(self, form_N: np.ndarray, values_K: np.ndarray) -> np.ndarray:
     """`[N, K]` of a quantity's values under every row's prediction."""
     every = [_density(self, form_N, np.full(len(form_N), v)) for v in values_K]
@@ -177,6 +172,11 @@ def label_only(kind: Kind, s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> 
   return table
 
 
+def marginal(s_N: np.ndarray, K: int) -> np.ndarray:
+  """What is said of a class by who knows no label, `[K]`."""
+  return label_only("discrete", s_N, np.zeros_like(s_N), 1, K)[0]
+
+
 def by_ranks(s_N: np.ndarray, y_N: np.ndarray, C: int) -> list[np.ndarray]:
   """A quantity's law given the label, of any shape: `[C, B]` of B parts of the ranks."""
   tables = []
@@ -209,18 +209,24 @@ def cross_entropy(guess: Guess, s_N: np.ndarray) -> float:
   return float(-np.log(_density(guess, guess.base_N, s_N) + 1e-38).mean())
 
 
+def against(guess: Guess, marginal_K: np.ndarray, s_N: np.ndarray) -> Guess:
+  """Compares with this statement of the marginal, if it is better on these rows."""
+  form_N = np.broadcast_to(marginal_K, guess.base_N.shape)
+  blind = guess._replace(reference_N=form_N)
+  better = blind.log_reference(s_N).mean() > guess.log_reference(s_N).mean()
+  return blind if better else guess
+
+
 def marginalised(guess: Guess, s_N: np.ndarray) -> Guess:
   """Compares with what the mixture says when every row has the z of all, if that is better.
 
   A critic states the marginal as it learnt it, and a mixture of two statements is better
-  than one: of many or rare classes that alone would be credited to z.
+  than one: of many or rare classes that alone would be credited to z. An estimate in nats
+  takes the z of stop (`against`): its own would cost (K - 1) / 2N where z tells all.
   """
   if guess.kind != "discrete":
     return guess
-  mean_K = guess.probabilities.mean(0)
-  blind = guess._replace(reference_N=np.broadcast_to(mean_K, guess.base_N.shape))
-  better = blind.log_reference(s_N).mean() > guess.log_reference(s_N).mean()
-  return blind if better else guess
+  return against(guess, guess.probabilities.mean(0), s_N)
 
 
 def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:

@@ -6,9 +6,10 @@ import pytest
 from scipy import stats as scipy_stats
 
 import ovl
-from ovl import exchange, load
-from ovl.mi import data, estimate, lanes, methods
-from ovl.mi.api import quoted
+from ovl import exchange, load, posterior
+from ovl.mi import classes, data, estimate, lanes
+from ovl.mi.quote import quoted
+from ovl.mi.task import Candidate, Found, Task
 
 
 def people(G=60, R=20, seed=0, quantity=False):
@@ -227,11 +228,11 @@ def test_ends_are_cut_where_the_estimate_is():
   """A number above H(S): train and report differ in their shares of classes."""
   gen = np.random.default_rng(0)
   given = data.pair(gen.normal(size=(400, 2)), gen.integers(0, 2, 400))
-  task = methods.Task(given, data.split(given, 0), lanes.Settings())
+  task = Task(given, data.split(given, 0), lanes.Settings())
   critic = load("critics", "linear", attribute="discrete")
   psi = 0.05 * gen.normal(size=100)
-  found = methods.Found((1.2, psi - psi.mean()), psi, 0.001, [], 0.0, 1.0, 240, 0.0, None)
-  one = quoted(task, "linear", critic, found, 0.0, False, [])
+  found = Found((1.2, psi - psi.mean()), psi, 0.001, [], 0.0, 1.0, 240, 0.0, None)
+  one = quoted(task, Candidate("linear", critic, found, 0.0))
   assert one.low == one.nats == one.high == one.entropy
 
 
@@ -279,7 +280,7 @@ def test_an_ensemble_of_choices_is_read_by_the_error_of_their_vote():
   gen = np.random.default_rng(0)
   s = gen.integers(0, 3, 600)
   given = data.pair(gen.normal(size=(600, 2)), s)
-  task = methods.Task(given, data.split(given, 0), lanes.Settings())
+  task = Task(given, data.split(given, 0), lanes.Settings())
 
   def said(rows):
     told = np.where(gen.random((3, len(rows))) < 0.7, s[rows], 2 - s[rows])
@@ -289,10 +290,10 @@ def test_an_ensemble_of_choices_is_read_by_the_error_of_their_vote():
 
   stop, report = said(task.parts["stop"]), said(task.parts["report"])
   read = lanes.Lanes(*stop, *report, np.zeros(3), np.ones(3))
-  found = methods.by_posterior(task, read)
+  found = classes.by_posterior(task, read)
   true = s[task.parts["report"]]
   wrong = report[1].mean(0).argmax(1) != true
-  r = estimate.marginal(s[task.parts["train"]], 3)
+  r = posterior.marginal(s[task.parts["train"]], 3)
   assert found.metric[0] == pytest.approx(estimate.fano(wrong, true, r)[0], abs=1e-9)
 
 

@@ -5,10 +5,13 @@ import pytest
 from scipy import stats as scipy_stats
 
 import ovl
-from ovl import load
+from ovl import load, posterior
 from ovl.cli import main
+from ovl.mi import classes as by_classes
 from ovl.mi import data, estimate, lanes, methods
-from ovl.mi.api import AUTO, reading
+from ovl.mi.auto import AUTO
+from ovl.mi.methods import reading
+from ovl.mi.task import Task, entropy
 from ovl.types import Attribute, BadInput
 
 QUICK = {"epochs": 15}
@@ -213,24 +216,48 @@ def test_posterior_pieces():
   gen = np.random.default_rng(1)
   logits = gen.normal(size=(3, 200, 4))
   log_q = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-  mean = estimate.log_mean_posterior(log_q)
-  np.testing.assert_allclose(np.exp(mean).sum(1), 1)
-  s = np.array([gen.choice(4, p=np.exp(row)) for row in mean])
-  hot = estimate.tempered(mean, 0.25)  # four times too sure
-  assert estimate.temperature(hot, s) == pytest.approx(4, rel=0.35)
-  r = np.full(4, 0.25)
-  wrong = np.log(np.array([[1 - 3e-9, 1e-9, 1e-9, 1e-9]]))
-  assert -estimate.mixed(wrong, r, 0.01)[0, 1] < np.log(1 / 0.0024)
-  assert estimate.weight_of(np.log(gen.dirichlet(np.ones(4), 200)), r, s) > 0.5
-  value, psi = estimate.barber_agakov(mean, s, r)
-  log_q = [row[k] for row, k in zip(mean, s, strict=True)]
-  assert value == pytest.approx(np.log(4) + np.mean(log_q))
-  assert psi.mean() == pytest.approx(0)
+  mean = posterior.pooled(log_q)
+  twin = np.exp(log_q.mean(0))
+  np.testing.assert_allclose(mean, twin / twin.sum(1, keepdims=True))
+  s = np.array([gen.choice(4, p=row) for row in mean])
+  hot = posterior.tempered(mean, 0.25)  # four times too sure
+  np.testing.assert_allclose(hot, mean**4 / (mean**4).sum(1, keepdims=True))
+  assert posterior.temperature(hot, s) == pytest.approx(4, rel=0.35)
+
+
+def test_mi_quotes_what_the_audit_does():
+  """One posterior of the same lanes: pooled, tempered, mixed, and compared."""
+  gen = np.random.default_rng(0)
+  s = gen.integers(0, 3, 600)
+  given = data.pair(gen.normal(size=(600, 2)), s)
+  task = Task(given, data.split(given, 0), lanes.Settings())
+  train, stop, report = (task.parts[name] for name in ("train", "stop", "report"))
+  q = gen.dirichlet(np.ones(3), 600) * 0.4 + 0.6 * np.eye(3)[s]
+  log_q = np.log(q)[None]
+  at = np.log(q)[np.arange(600), s][None]
+  found = lanes.Lanes(
+    at[:, stop], log_q[:, stop], at[:, report], log_q[:, report], np.zeros(1), np.ones(1)
+  )
+  mine = by_classes.by_posterior(task, found)
+  base = posterior.label_only("discrete", s[train], 0 * s[train], 1, 3)[0]
+  t = posterior.temperature(q[stop], s[stop])
+  best = min(
+    (-np.log((1 - w) * p + w * base[s[stop]]).mean(), -w)
+    for w in posterior.WEIGHTS
+    for p in [posterior.tempered(q[stop], t)[np.arange(len(stop)), s[stop]]]
+  )
+  w = -best[1]
+  mixed = (1 - w) * posterior.tempered(q[report], t) + w * base
+  blind = ((1 - w) * posterior.tempered(q[stop], t) + w * base).mean(0)
+  reference = max(np.log(row)[s[report]].mean() for row in (base, blind))
+  twin = np.log(mixed)[np.arange(len(report)), s[report]].mean() - reference
+  assert mine.metric[0] == pytest.approx(twin)
+  assert mine.cost_N.mean() == pytest.approx(best[0])
 
 
 def test_entropy_is_miller_madow():
   s = np.array([0, 0, 1, 2])
-  assert methods.entropy(s, 5) == pytest.approx(1.5 * np.log(2) + 2 / 8)
+  assert entropy(s, 5) == pytest.approx(1.5 * np.log(2) + 2 / 8)
 
 
 def test_cross_fitting_removes_the_first_order_bias():
@@ -249,7 +276,7 @@ def test_split_is_by_groups_and_normal_scores_keep_order():
   parts = data.split(pair, 0)
   sides = [set(pair.groups_N[rows]) for rows in parts.values()]
   assert sum(map(len, sides)) == 60
-  scores = data.normal_scores(np.exp(x), parts["train"])
+  scores = posterior.normal_scores(np.exp(x), np.exp(x[parts["train"]]))
   assert (np.argsort(scores[parts["train"], 0]) == np.argsort(x[parts["train"], 0])).all()
 
 
@@ -257,7 +284,7 @@ def test_lanes_learn_from_the_rows_they_are_given():
   """A lane of half the rows does not see the other half."""
   x, s, _ = classes(600)
   settings = lanes.Settings(seeds=1)
-  task = methods.Task(data.pair(x, s), data.split(data.pair(x, s), 0), settings)
+  task = Task(data.pair(x, s), data.split(data.pair(x, s), 0), settings)
   critic = load("critics", "linear", attribute="discrete")
   half = methods.learnt(task, critic, 0.5, 1, lambda *_: None)
   rows = task.parts["train"]
@@ -265,9 +292,7 @@ def test_lanes_learn_from_the_rows_they_are_given():
   junk = task.given.y.values.copy()
   junk[rows[len(rows) // 2 :]] = 1 - junk[rows[len(rows) // 2 :]]
   spoilt = task.given._replace(y=Attribute(junk, "discrete", task.given.y.labels))
-  again = methods.learnt(
-    methods.Task(spoilt, cut, settings), critic, 0.5, 1, lambda *_: None
-  )
+  again = methods.learnt(Task(spoilt, cut, settings), critic, 0.5, 1, lambda *_: None)
   np.testing.assert_allclose(half.others, again.others, atol=1e-5)
 
 

@@ -61,7 +61,9 @@ def scores(guess: Guess, rows: Judged) -> np.ndarray:
   if rows.values_K is None:
     q_NK, b_NK = guess.q_N, guess.base_N
   else:
-    q_NK, b_NK = (guess.density(form_N, rows.values_K) for form_N in guess.forms)
+    q_NK, b_NK = (
+      guess.density(form_N, rows.values_K) for form_N in (guess.q_N, guess.base_N)
+    )
   f_NK = q_NK / (q_NK + b_NK + 1e-38)
   out_NK = np.zeros(f_NK.shape)
   for y in np.unique(rows.y_N):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats as scipy_stats
 
-from ovl import columns, inputs
+from ovl import columns, inputs, posterior
 from ovl import split as splitting
 from ovl.inputs.repeats import repeats
 from ovl.types import Attribute, BadInput, Kind
@@ -104,15 +103,15 @@ def determined(given: Pair) -> str:
   """
   if given.kind == "discrete":
     return ""
-  rows = np.arange(len(given.x_ND))
-  y_NM = given.y.values.reshape(len(rows), -1)
-  ranked = [normal_scores(z, rows).astype(float) for z in (given.x_ND, y_NM)]
+  rows = len(given.x_ND)
+  y_NM = given.y.values.reshape(rows, -1)
+  ranked = [posterior.normal_scores(z, z) for z in (given.x_ND, y_NM)]
   sides = [_unit(z) for z in (*ranked, given.x_ND, y_NM)]
   ends = "I has no finite value, or is the entropy of y where its values repeat"
   if np.abs(sides[0].T @ sides[1]).max() > 1 - SAME:
     return f"a column of y is a monotone function of one of x: {ends}"
   for one, other in (sides[2:], sides[:1:-1]):
-    if one.shape[1] < len(rows) / 2:
+    if one.shape[1] < rows / 2:
       rest = other - one @ np.linalg.lstsq(one, other, rcond=None)[0]
       if (np.square(rest).sum(0)[np.square(other).sum(0) > 0.5] < SAME**2).any():
         return f"a column of x or y is linear in those of the other: {ends}"
@@ -143,33 +142,3 @@ def split(given: Pair, seed: int) -> dict[str, np.ndarray]:
   """Rows of train, stop and report: by whole groups, else at random, never stratified."""
   nothing_N = np.zeros(len(given.x_ND), int)
   return splitting.split(nothing_N, given.groups_N, SHARES, seed)
-
-
-def normal_scores(x_ND: np.ndarray, fitted_N: np.ndarray) -> np.ndarray:
-  """Phi^-1 of each column's mid-rank among the rows `fitted_N`: I does not change."""
-  out_ND = np.empty(x_ND.shape, np.float32)
-  for d in range(x_ND.shape[1]):
-    ordered = np.sort(x_ND[fitted_N, d])
-    low = np.searchsorted(ordered, x_ND[:, d], "left")
-    high = np.searchsorted(ordered, x_ND[:, d], "right")
-    middle = (low + high) / 2 + 0.5
-    out_ND[:, d] = scipy_stats.norm.ppf(middle / (len(ordered) + 1))
-  return out_ND
-
-
-def standardised(x_ND: np.ndarray, fitted_N: np.ndarray) -> np.ndarray:
-  """Columns of mean 0 and scale 1 on the rows `fitted_N`; constant ones are 0.
-
-  Whatever the unit and the offset: what is narrowed is the distance to a row over the
-  largest one, never the number itself.
-  """
-  first_D = x_ND[fitted_N[0]]
-  # Halves: the distance of the two largest numbers is no float.
-  away_ND = x_ND / 2 - first_D / 2
-  reach_D = np.abs(away_ND[fitted_N]).max(0)
-  alive_D = reach_D > 0
-  away_ND = np.where(alive_D, away_ND / np.where(alive_D, reach_D, 1), 0)
-  mean_D, sd_D = away_ND[fitted_N].mean(0), away_ND[fitted_N].std(0)
-  scaled_ND = (away_ND - mean_D) / np.where(alive_D, sd_D, 1)
-  # Rows that were not fitted on may lie anywhere; their squares are still numbers.
-  return np.clip(scaled_ND, -1e15, 1e15).astype(np.float32)

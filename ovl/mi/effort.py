@@ -2,126 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovl import stats
+from ovl import posterior, stats
 from ovl.load import settings as settings_of
-from ovl.mi import data, estimate, lanes, methods
-from ovl.mi.api import critic_of, quiet
+from ovl.mi import data, lanes
+from ovl.mi.api import quiet
+from ovl.mi.curve import Curve, Effort, codelength, sample_complexity
 from ovl.mi.lanes import Progress, Settings
-from ovl.mi.methods import Task
-from ovl.mi.selfcheck import aligned
+from ovl.mi.methods import critic_of
+from ovl.mi.task import Task, entropy
 from ovl.types import BadInput, Critic
 
 MOST_SIZES = 7  # n, n/2, n/4, ...
 FEWEST_ROWS = 16
 NEAR = 0.1  # share of the most V-information one may miss
-
-
-class Curve(NamedTuple):
-  """What one family of critics makes of more and more rows. All in nats but accuracies.
-
-  Attributes:
-    method: the family.
-    sizes: rows learnt from.
-    ce: cross-entropy on report after each size, mean over seeds.
-    v_information: mean of log q(s|z)/r(s) on report after the largest size, r the class
-      shares of train: H(S) - CE, both of the same rows.
-    low: lower end of its t interval over seeds and rows of report; nan with one seed.
-    high: upper end.
-    codelength: of the labels of the largest size's rows, online code, mean over seeds.
-    compression: n log K / codelength.
-    sdl: surplus description length at epsilon; a lower bound where epsilon is not reached.
-    epsilon: the cross-entropy asked for.
-    sample_complexity: the smallest size with at most epsilon; nan where none has.
-    accuracy: on report after the largest size, mean over seeds.
-    control_accuracy: of the same family on permuted labels.
-    selectivity: accuracy - control accuracy.
-    selectivity_nats: V-information - that of the permuted labels.
-    converged: share of the critics whose training ended before its limit.
-    seeds: orders of the rows, each with an initialisation of its own.
-  """
-
-  method: str
-  sizes: tuple[int, ...]
-  ce: tuple[float, ...]
-  v_information: float
-  low: float
-  high: float
-  codelength: float
-  compression: float
-  sdl: float
-  epsilon: float
-  sample_complexity: float
-  accuracy: float
-  control_accuracy: float
-  selectivity: float
-  selectivity_nats: float
-  converged: float
-  seeds: int
-
-  @property
-  def reached(self) -> bool:
-    """Whether a size has a cross-entropy of at most epsilon."""
-    return not np.isnan(self.sample_complexity)
-
-
-class Effort(NamedTuple):
-  """Several families on one attribute.
-
-  Attributes:
-    curves: one a method.
-    entropy: H(S), nats.
-  """
-
-  curves: list[Curve]
-  entropy: float
-
-  def table(self) -> str:
-    """Plain text, a line a method."""
-    heads = ("method", "V-information", "codelength", "compression", "SDL", "rows needed")
-    return aligned(
-      (*heads, "accuracy", "selectivity"),
-      [
-        (
-          one.method,
-          f"{one.v_information:.3f} [{one.low:.3f}, {one.high:.3f}]",
-          f"{one.codelength:.1f}",
-          f"{one.compression:.2f}",
-          f"{'' if one.reached else '> '}{one.sdl:.1f}",
-          f"{one.sample_complexity:.0f}" if one.reached else f"> {one.sizes[-1]}",
-          f"{one.accuracy:.3f}",
-          f"{one.selectivity:.3f}",
-        )
-        for one in self.curves
-      ],
-    )
-
-
-def codelength(first: float, next_ce_T: np.ndarray, sizes_T: np.ndarray) -> float:
-  r"""Nats to send labels block by block, each coded by what the rows before it taught.
-
-  .. math:: n_1 \ell + \sum_t (n_{t+1} - n_t) \, CE_t
-
-  Args:
-    first: l, nats a label before anything is learnt: log K.
-    next_ce_T: cross-entropy of the block that follows each size but the last.
-    sizes_T: n_1 < n_2 < ... .
-
-  References:
-    Voita and Titov (2020), https://arxiv.org/abs/2003.12298, eq. 3.
-  """
-  return float(np.diff(sizes_T, prepend=0) @ np.concatenate([[first], next_ce_T]))
-
-
-def sample_complexity(ce_T: np.ndarray, sizes_T: np.ndarray, epsilon: float) -> float:
-  """The smallest size with cross-entropy at most epsilon; nan where none has."""
-  enough = np.flatnonzero(ce_T <= epsilon)
-  return float(sizes_T[enough[0]]) if len(enough) else np.nan
 
 
 def effort(
@@ -191,7 +91,7 @@ def effort(
     real = _read(task, critic, sizes_T, lambda share, text: said(0.8 * share, text))
     bare = _read(control, critic, sizes_T[-1:], lambda x, text: said(0.8 + 0.2 * x, text))
     read.append((name, real, bare))
-  H = methods.entropy(given.y.values, given.y.outputs)
+  H = entropy(given.y.values, given.y.outputs)
   if epsilon is None:
     best = min(float(real.ce_ST.mean(0)[-1]) for _, real, _ in read)
     epsilon = best + NEAR * max(H - best, 0)
@@ -254,7 +154,7 @@ def _read(task: Task, critic: Critic, sizes_T: np.ndarray, progress: Progress) -
   rows = [train, stop, np.concatenate([train, report])]
   found = lanes.run(
     critic, lanes.views(task.given, critic, rows, train), mask_STN.reshape(S * T, n),
-    np.tile(sizes_T, S), task.settings, progress, counterparts=1,
+    np.tile(sizes_T, S), dataclasses.replace(task.settings, counterparts=1), progress,
   )  # fmt: skip
   cost_STN = -found.joint.reshape(S, T, -1).astype(np.float64)
   fresh_STN = mask_STN[:, 1:] & ~mask_STN[:, :-1]
@@ -263,7 +163,7 @@ def _read(task: Task, critic: Critic, sizes_T: np.ndarray, progress: Progress) -
     (cost_STN[:, :-1, :n] * fresh_STN).sum(2) / np.diff(sizes_T),
     found.others.reshape(S, T, -1, K)[:, -1, n:].astype(np.float64),
     s_N[report],
-    estimate.marginal(s_N[train], K),
+    posterior.marginal(s_N[train], K),
     float(found.converged.mean()),
   )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from ovl import stats
 from ovl.stats import Metric
@@ -91,66 +91,6 @@ def fano(wrong_N: np.ndarray, s_N: np.ndarray, r_K: np.ndarray) -> Metric:
   slope = np.log(1 - inside) - np.log(inside) + others
   H, psi_N = stats.mean(-np.log(r_K[s_N]))
   return H - value - error * others, psi_N - slope * (wrong_N - error)
-
-
-# ---- discrete: posteriors ------------------------------------------------------------
-
-
-def log_mean_posterior(log_q_LNK: np.ndarray) -> np.ndarray:
-  """Log-probability ensemble: softmax of the mean of the lanes' log posteriors."""
-  mean_NK = log_q_LNK.astype(np.float64).mean(0)
-  return mean_NK - special.logsumexp(mean_NK, 1, keepdims=True)
-
-
-def temperature(log_q_NK: np.ndarray, s_N: np.ndarray) -> float:
-  """T with the least cross-entropy of softmax(log q / T), in [.2, 20]."""
-
-  def cost(log_t: float) -> float:
-    return cross_entropy(tempered(log_q_NK, float(np.exp(log_t))), s_N)
-
-  best = optimize.minimize_scalar(cost, bounds=(np.log(0.2), np.log(20)), method="bounded")
-  return float(np.exp(best.x)) if best.fun < cost(0.0) else 1.0
-
-
-def tempered(log_q_NK: np.ndarray, t: float) -> np.ndarray:
-  """log softmax(log q / t)."""
-  scaled_NK = log_q_NK / t
-  return scaled_NK - special.logsumexp(scaled_NK, 1, keepdims=True)
-
-
-def cross_entropy(log_q_NK: np.ndarray, s_N: np.ndarray) -> float:
-  """Mean of -log q(s), nats."""
-  return float(-log_q_NK[np.arange(len(s_N)), s_N].mean())
-
-
-WEIGHTS = np.array([0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
-
-
-def mixed(log_q_NK: np.ndarray, r_K: np.ndarray, weight: float) -> np.ndarray:
-  """log((1 - w) q + w r): one confidently wrong row costs at most log(1/w)."""
-  with np.errstate(divide="ignore"):
-    return np.logaddexp(log_q_NK + np.log1p(-weight), np.log(weight * r_K))
-
-
-def weight_of(log_q_NK: np.ndarray, r_K: np.ndarray, s_N: np.ndarray) -> float:
-  """The share of the marginal r with the least cross-entropy; of equals the largest."""
-  cost = np.array([cross_entropy(mixed(log_q_NK, r_K, w), s_N) for w in WEIGHTS])
-  return float(WEIGHTS[len(cost) - 1 - int(np.argmin(cost[::-1]))])
-
-
-def marginal(s_N: np.ndarray, K: int) -> np.ndarray:
-  """Add-one shares of the classes."""
-  return (np.bincount(s_N, minlength=K) + 1.0) / (len(s_N) + K)
-
-
-def barber_agakov(log_q_NK: np.ndarray, s_N: np.ndarray, r_K: np.ndarray) -> Metric:
-  """Mean of log q(s|z)/r(s), nats: exactly 0 where q says no more than the marginal r.
-
-  With r of the train part this is a lower bound in expectation up to KL(p||r), about
-  (K - 1) / 2n nats; `bounds.lower` pays for that.
-  """
-  ratio_N = log_q_NK[np.arange(len(s_N)), s_N] - np.log(r_K[s_N])
-  return stats.mean(ratio_N)
 
 
 # ---- flags ---------------------------------------------------------------------------

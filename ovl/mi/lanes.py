@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl import grid, mesh, nn, rng
+from ovl import grid, mesh, nn, posterior, rng
 from ovl.grid.measure import Measured
 from ovl.mi import data
 from ovl.types import BadInput, Critic, Params, View
@@ -96,15 +96,14 @@ def views(
   """
   trained = critic.fit is None
   ranked = trained and given.kind != "discrete"
-  scale = data.normal_scores if ranked else data.standardised
-  x_ND = scale(given.x_ND, fitted_N)
-  values = given.y.values
+  scale = posterior.normal_scores if ranked else posterior.standardised
+  x_ND, values = scale(given.x_ND, given.x_ND[fitted_N]), given.y.values
   if given.kind == "discrete":
     s = values.astype(np.int32)
   elif given.kind == "continuous":
-    s = data.normal_scores(values[:, None], fitted_N)[:, 0]
+    s = posterior.normal_scores(values, values[fitted_N]).astype(np.float32)
   else:
-    s = scale(values, fitted_N)
+    s = scale(values, values[fitted_N]).astype(np.float32)
   return [view(x_ND[rows], s[rows], given.y.outputs) for rows in parts]
 
 
@@ -166,7 +165,6 @@ def run(
   size_L: np.ndarray,
   settings: Settings,
   progress: Progress = lambda share, said: None,
-  counterparts: int | None = None,
 ) -> Lanes:
   """Every lane, in calls of as many as there are devices.
 
@@ -177,7 +175,6 @@ def run(
     size_L: of those the first so many.
     settings: seeds, counterparts, schedule.
     progress: called between calls.
-    counterparts: default: the settings'.
 
   Returns:
     `Lanes`.
@@ -187,9 +184,8 @@ def run(
   if jax.default_backend() != "cpu":
     together = len(size_L)
   keys = rng.per_seed(settings.seed, len(size_L))
-  R = settings.counterparts if counterparts is None else counterparts
   shortest = min(len(part.mask_N) for part in parts[1:])
-  R = min(R, shortest - 1)
+  R = min(settings.counterparts, shortest - 1)
   gen = np.random.default_rng([settings.seed, 11])
   shift_R = jnp.asarray(np.sort(gen.choice(np.arange(1, shortest), R, replace=False)))
   found: list[Measured] = []

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ovl.load import settings as settings_of
-from ovl.mi.api import critic_of, mutual_information, quiet, reading
+from ovl.mi.api import mutual_information, quiet
 from ovl.mi.lanes import Progress, Settings
+from ovl.mi.methods import critic_of, reading
 from ovl.types import BadInput, Critic, Kind
 
 SHIFT = 0.8  # of both columns between the middle and a class
