@@ -11,8 +11,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ovl import report
-from ovl.report import front, plots, removal
-from ovl.report.table import read
+from ovl.about import About
+from ovl.report import audit, drawing, front, removal, unlearn
+from ovl.report import depth as depths
+from ovl.report import heatmap as heatmaps
+from ovl.report.cells import read
 from ovl.types import BadInput, Row
 
 VERDICTS = (
@@ -25,6 +28,7 @@ VERDICTS = (
   "constant attribute",
 )
 META = {
+  "verb": "audit",
   "title": "Digits",
   "task": "digit >= 5",
   "num_models": 4,
@@ -96,13 +100,19 @@ EVERY = {verdict[:-2]: (0.9 - i / 8, verdict) for i, verdict in enumerate(VERDIC
 
 
 def page(rows: list[Row], directory: pathlib.Path, **meta) -> str:
-  return report.write(rows, META | meta, directory).read_text(encoding="utf-8")
+  about = About(**META | meta)
+  return report.write(audit, rows, about, directory).read_text(encoding="utf-8")
+
+
+def table(rows: list[Row]) -> str:
+  return report.text(audit, rows, About(**META))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> pathlib.Path:
   """A report with every verdict."""
-  return report.write(fake(EVERY), META, tmp_path_factory.mktemp("whole")).parent
+  home = tmp_path_factory.mktemp("whole")
+  return report.write(audit, fake(EVERY), About(**META), home).parent
 
 
 def test_page_needs_nothing_but_itself(whole):
@@ -121,7 +131,7 @@ def test_every_verdict_is_shown(verdict, whole):
   text = (whole / "report.html").read_text(encoding="utf-8")
   body = text.split("<h2>Verdicts</h2>")[1].split("</table>")[0]
   assert body.count(f"</span>{verdict}") == 3
-  assert report.table(fake(EVERY)).count(verdict) == 3
+  assert table(fake(EVERY)).count(verdict) == 3
 
 
 def test_names_are_text_everywhere(tmp_path):
@@ -136,7 +146,7 @@ def test_names_are_text_everywhere(tmp_path):
     words = [node.text for node in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert "$x_$" in words
     assert "$\\frac$" in words
-  assert "[red]a[/red]" in report.table(rows)
+  assert "[red]a[/red]" in table(rows)
 
 
 def test_one_model_without_a_twin(tmp_path):
@@ -153,9 +163,10 @@ def test_only_the_title_is_needed(tmp_path):
   empty = [row._replace(value=None, low=None, high=None, p=None) for row in rows]
   nan = [row._replace(value=np.nan, low=np.nan, high=np.nan) for row in rows]
   for number, some in enumerate((rows, empty, nan, [])):
-    path = report.write(some, {"title": "T"}, tmp_path / str(number))
-    shown = path.read_text(encoding="utf-8").split("<body>")[1]
-    assert not re.search(r"\bnan\b|None|Undefined", re.sub(r"<svg.*?</svg>", "", shown))
+    path = report.write(audit, some, About("audit", "T", {}), tmp_path / str(number))
+    for one in (path, path.with_suffix(".md")):
+      shown = re.sub(r"<svg.*?</svg>", "", one.read_text(encoding="utf-8"), flags=re.DOTALL)
+      assert not re.search(r"\bnan\b|None|Undefined", shown)
 
 
 def test_a_quantity_is_read_by_r2(tmp_path):
@@ -164,13 +175,13 @@ def test_a_quantity_is_read_by_r2(tmp_path):
   words = re.findall(r"<text[^>]*>([^<]*)</text>", text)
   assert "R²" in words
   assert "accuracy" not in words
-  assert ">R²</div>" in text
+  assert ">R²</div></td>" in text
 
 
 def test_same_rows_same_bytes(whole, tmp_path):
-  report.write(fake(EVERY), META, tmp_path)
+  page(fake(EVERY), tmp_path)
   paths = sorted(path.relative_to(whole) for path in whole.rglob("*.*"))
-  assert len(paths) == 5
+  assert len(paths) == 6
   for path in paths:
     assert (whole / path).read_bytes() == (tmp_path / path).read_bytes()
 
@@ -198,22 +209,22 @@ def test_the_answer_follows_the_verdicts(tmp_path):
 def test_table_is_short_and_in_order(tmp_path):
   layers = tuple(f"layer{i}" for i in range(30))
   rows = fake({"b": (0.5, "leaks"), "a" * 99: (0.4, "leaks")}, layers)
-  lines = report.table(rows[::-1]).splitlines()
+  lines = table(rows[::-1]).splitlines()
   assert lines[-1] == "... and 20 more in rows.csv"
   assert len(lines) <= 44
   assert max(map(len, lines)) <= 100
   order = [int(n) for n in re.findall(r"layer(\d+)", "".join(lines))]
   assert order == [*range(30), *range(10)]
-  assert "0.40 [0.36, 0.44]" in report.table(rows[::-1])
+  assert "0.40 [0.36, 0.44]" in table(rows[::-1])
 
 
 def test_a_large_audit_keeps_its_text_size():
   layers = tuple(f"block{i}/attention" for i in range(30))
   found = read(fake({f"attribute {i}": (0.5, "leaks") for i in range(20)}, layers, 2))
-  width, height = plots.heatmap(found).get_size_inches()
+  width, height = heatmaps.heatmap(found).get_size_inches()
   assert 12 < width < 20
   assert 10 < height < 20
-  assert len(plots.depth(found).axes) == 40
+  assert len(depths.depth(found).axes) == 40
 
 
 def test_the_style_of_the_caller_is_left_alone(tmp_path):
@@ -293,6 +304,15 @@ def shown(path: pathlib.Path) -> str:
   return re.sub(r"<svg.*?</svg>", "", body, flags=re.DOTALL)
 
 
+def forget(rows: list[Row], directory: pathlib.Path, **meta) -> pathlib.Path:
+  about = About(**{"verb": "unlearn", "title": "T", "config": {}} | meta)
+  return report.write(unlearn, rows, about, directory)
+
+
+def points(rows: list[Row]) -> str:
+  return report.text(unlearn, rows, About("unlearn", "T", {}))
+
+
 def test_points_are_read_back():
   spots = {(s.subject, s.weight): s for s in removal.read(study(POINTS)) if s.layer}
   assert list(spots) == [
@@ -306,7 +326,7 @@ def test_points_are_read_back():
 
 
 def test_removal_table_has_a_line_a_point():
-  lines = report.removal_table(study(POINTS)).splitlines()
+  lines = points(study(POINTS)).splitlines()
   assert sum("irene" in line for line in lines) == 2
   assert not any("majority" in line for line in lines)
   (line,) = (line for line in lines if "irene*" in line)
@@ -324,9 +344,8 @@ def test_names_of_subjects_are_no_markup(tmp_path):
     for name in ("[red]a[/red]", "<script>alert(1)</script>", "$\\frac$", "a & b")
   }
   rows = study(evil, layers=("<b>", "$x_$"), attribute="<u>")
-  assert "[red]a[/red]" in report.removal_table(rows)
-  meta = {"title": "<i>", "loud": ["<s>"], "note": "<q>"}
-  path = report.write_removal(rows, meta, tmp_path)
+  assert "[red]a[/red]" in points(rows)
+  path = forget(rows, tmp_path, title="<i>", warnings=["<s>"], notes=["<q>"])
   text = path.read_text(encoding="utf-8")
   for raw in ("<script", "<b>f", "<u>", "<i>", "<s>", "<q>", "a & b"):
     assert raw not in text
@@ -338,8 +357,8 @@ def test_names_of_subjects_are_no_markup(tmp_path):
 
 
 def test_unlearning_page_needs_nothing_but_itself(tmp_path):
-  meta = {"title": "T", "loud": ["irene: seeds [1] diverged and are left out"]}
-  path = report.write_removal(study(POINTS), meta, tmp_path)
+  loud = ["irene: seeds [1] diverged and are left out"]
+  path = forget(study(POINTS), tmp_path, warnings=loud)
   text = path.read_text(encoding="utf-8")
   assert "<script" not in text.lower()
   assert not re.search(r"(src|href)\s*=\s*[\"']?\s*(\w+:)?//", text)
@@ -384,11 +403,11 @@ def test_nothing_of_the_front_is_cut_off():
       assert box.y1 <= edge.y1
     return figure
 
-  plots.render({"front": drawn})  # in the style of the house
+  drawing.render("front", drawn, "", "")  # in the style of the house
 
 
 def test_a_study_without_a_layer_is_an_empty_picture(tmp_path):
-  text = shown(report.write_removal([], {"title": "T"}, tmp_path))
+  text = shown(forget([], tmp_path))
   assert "No point removed it." in text
 
 
@@ -402,16 +421,16 @@ def test_points_without_numbers_are_left_out_of_page_and_picture(what, tmp_path)
   no_ends = [r._replace(low=what, high=what) for r in rows]
   cases = (some, no_ends, lost(rows, what), [r for r in rows if r.metric != "share"])
   for number, mine in enumerate(cases):
-    path = report.write_removal(mine, {"title": "T"}, tmp_path / str(number))
+    path = forget(mine, tmp_path / str(number))
     assert not re.search(r"\bnan\b|None|Undefined", shown(path))
     svg = (tmp_path / str(number) / "plots/front.svg").read_text(encoding="utf-8")
     assert "nan" not in svg
-    assert "nan" not in report.removal_table(mine)
+    assert "nan" not in points(mine)
   assert "diverged" in shown(tmp_path / "0/report.html")
 
 
 def test_same_study_same_bytes(tmp_path):
   for name in ("a", "b"):
-    report.write_removal(study(POINTS), {"title": "T"}, tmp_path / name)
-  for path in ("report.html", "plots/front.svg", "plots/front.png"):
+    forget(study(POINTS), tmp_path / name)
+  for path in ("report.html", "report.md", "plots/front.svg", "plots/front.png"):
     assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()

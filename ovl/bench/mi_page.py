@@ -3,49 +3,55 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 
+from ovl.report import Section, Table
 from ovl.types import Row
 
 OFF = 0.1
+Places = Mapping[tuple[str, str, str, str], Mapping[str, Row]]
 
 
-def markdown(rows: list[Row]) -> str:
-  """The page: a line a task and method, and what it comes to."""
-  by_place: dict[tuple[str, ...], dict[str, Row]] = {}
+def sections(rows: list[Row]) -> list[Section]:
+  """A line a method, and a line a task and method."""
+  places: dict[tuple[str, str, str, str], dict[str, Row]] = {}
   for row in rows:
     if row.num_seeds is not None:
       place = (row.dataset, row.task, row.setting, row.method)
-      by_place.setdefault(place, {})[row.metric] = row
-  lines = [
-    "| task | n | truth | method | picked | estimate, mean [t interval] | error | covers "
-    "| certified low | seconds | flag | samples |",
-    "|---|--:|--:|---|---|--:|--:|--:|--:|--:|---|--:|",
+      places.setdefault(place, {})[row.metric] = row
+  return [
+    Section("Every method", table=_methods(places, rows)),
+    Section("Every task and method", table=_tasks(places)),
   ]
-  for (_, task, setting, method), found in by_place.items():
+
+
+def _tasks(places: Places) -> Table:
+  heads = ["task", "n", "truth", "method", "picked", "estimate, mean [t interval]", "error"]
+  heads += ["covers", "certified low", "seconds", "flag", "samples"]
+  lines = []
+  for (_, task, setting, method), found in places.items():
     what = json.loads(setting)
     value, error = found["information"], found["error"]
     inside = "" if value.low is None else f" [{value.low:.3f}, {value.high:.3f}]"
     sure = found.get("certified_low")
     also = ", ".join(f"{k} {v}" for k, v in what.items() if k not in ("n", "truth"))
-    lines.append(
-      f"| {task}{' (' + also + ')' if also else ''} | {what['n']:,} | {what['truth']:.3f} "
-      f"| {method} | {value.verdict} | {value.value:.3f}{inside} | {error.value:+.3f} "
-      f"| {found['coverage'].value:.0%} | {'' if sure is None else f'{sure.value:.3f}'} "
-      f"| {found['seconds'].value:.1f} | {value.flag} | {value.num_seeds} |"
-    )
-  return "\n".join([*_summary(by_place, rows), "", *lines, ""])
+    lines.append([
+      f"{task} ({also})" if also else task, f"{what['n']:,}", f"{what['truth']:.3f}",
+      method, value.verdict, f"{value.value:.3f}{inside}", f"{error.value:+.3f}",
+      f"{found['coverage'].value:.0%}", "" if sure is None else f"{sure.value:.3f}",
+      f"{found['seconds'].value:.1f}", value.flag, str(value.num_seeds),
+    ])  # fmt: skip
+  return Table(heads, "tnnttnnnnntn", lines)
 
 
-def _summary(by_place: dict[tuple[str, ...], dict[str, Row]], rows: list[Row]) -> list[str]:
-  lines = [
-    "| method | tasks | median error | within .02 | within .05 | within .10 "
-    "| interval covers | cells off by more than .1 that are flagged | false flags |",
-    "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-  ]
-  for method in dict.fromkeys(place[3] for place in by_place):
-    mine = [f for place, f in by_place.items() if place[3] == method]
+def _methods(places: Places, rows: list[Row]) -> Table:
+  heads = ["method", "tasks", "median error", "within .02", "within .05", "within .10"]
+  heads += ["interval covers", "cells off by more than .1 that are flagged", "false flags"]
+  lines = []
+  for method in dict.fromkeys(place[3] for place in places):
+    mine = [f for place, f in places.items() if place[3] == method]
     error = np.abs(np.array([f["error"].value for f in mine], float))
     singles = {
       (r.dataset, r.task, r.setting, r.seed): r
@@ -58,12 +64,11 @@ def _summary(by_place: dict[tuple[str, ...], dict[str, Row]], rows: list[Row]) -
         off.append(abs(r.value or 0.0) > OFF)
         flags.append(singles[r.dataset, r.task, r.setting, r.seed].flag != "reliable")
     off_N, flag_N = np.array(off), np.array(flags)
-    caught = f"{flag_N[off_N].sum()} of {off_N.sum()}"
-    false = f"{flag_N[~off_N].sum()} of {(~off_N).sum()}"
     covers = np.mean([f["coverage"].value for f in mine])
-    within = " | ".join(str(int((error <= limit).sum())) for limit in (0.02, 0.05, 0.1))
-    lines.append(
-      f"| {method} | {len(mine)} | {np.median(error):.3f} | {within} | {covers:.0%} "
-      f"| {caught} | {false} |"
-    )
-  return lines
+    lines.append([
+      method, str(len(mine)), f"{np.median(error):.3f}",
+      *(str(int((error <= limit).sum())) for limit in (0.02, 0.05, 0.1)),
+      f"{covers:.0%}", f"{flag_N[off_N].sum()} of {off_N.sum()}",
+      f"{flag_N[~off_N].sum()} of {(~off_N).sum()}",
+    ])  # fmt: skip
+  return Table(heads, "tnnnnnnnn", lines)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ovl.report.plots import CHAR, INK, SOFT, inches
+from ovl.report.drawing import CHAR, INK, SOFT, inches
 from ovl.report.removal import Spot
 from ovl.report.table import short
 

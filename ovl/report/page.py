@@ -1,190 +1,181 @@
-"""Cells -> one self-contained HTML page: the answer in words, then what it rests on."""
+"""Sections -> one self-contained HTML page, and the same as Markdown."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jinja2
 import markupsafe
 
 from ovl.about import About
-from ovl.report.plots import Picture
-from ovl.report.table import (
-  ENTAILED,
-  NOTHING,
-  OVERLEARNED,
-  UNJUDGED,
-  Cell,
-  Found,
-  interval,
-  number,
-)
+from ovl.report.table import Table, escaped, interval, markdown, number
 from ovl.types import Row
 
-MOST = 4  # attributes named in one sentence
 
+class Picture(NamedTuple):
+  """One figure.
 
-class Group(NamedTuple):
-  """One attribute of the controls: what does not depend on depth, and the rest."""
+  Attributes:
+    name: of its files, plots/NAME.svg and plots/NAME.png.
+    svg: without a header, for the page.
+    png: for slides.
+    alt: what it shows, for those who cannot see it.
+    caption: below it.
+    style: classes of style.css: "depth" shrinks with the page, "depth few" to any size.
+  """
 
   name: str
-  metric: str
-  fixed: list[tuple[str, Row]]
-  layers: list[tuple[str, list[Row | None]]]
+  svg: str
+  png: bytes
+  alt: str = ""
+  caption: str = ""
+  style: str = ""
 
 
-def render(found: Found, about: About, pictures: Mapping[str, Picture]) -> str:
-  """The page as text; every name in it is escaped."""
-  meta = about._asdict()
-  task = bool(about.task) or any(row.task for row in found.totals.values())
-  return template("page.html").render(
-    found=found,
-    meta=meta,
-    answer=answer(found, task),
-    pictures={k: markupsafe.Markup(v.svg) for k, v in pictures.items()},
-    controls=[_controls(found, name) for name in found.attributes],
-    task_label=task,
-    task_accuracy=found.totals.get(("trained", "", "", "task_accuracy")),
-    twins=any(cell.excess for cell in found.cells),
-    certified=any(cell.low for cell in found.cells),
-    level=round(100 * about.level),
+class Section(NamedTuple):
+  """A part of a page, made of rows and about alone; what is not given is not there.
+
+  Attributes:
+    title: a heading.
+    sentences: a paragraph each.
+    picture: a figure.
+    table: numbers.
+    terms: words and what they mean.
+    note: small print.
+    source: text that keeps its lines, such as a config.
+    files: beside the page, to be linked.
+    lead: whether it stands in the box on top of the page.
+    minor: whether its heading is a lower one.
+    folded: whether it opens when it is asked for.
+  """
+
+  title: str = ""
+  sentences: Sequence[str] = ()
+  picture: Picture | None = None
+  table: Table | None = None
+  terms: Sequence[tuple[str, str]] = ()
+  note: str = ""
+  source: str = ""
+  files: Sequence[str] = ()
+  lead: bool = False
+  minor: bool = False
+  folded: bool = False
+
+
+class Page(NamedTuple):
+  """What `html` and `markdown` lay out.
+
+  Attributes:
+    title: of the page.
+    facts: a line of what it is about.
+    sections: in their order; those that lead come first.
+    warnings: what must not be overlooked.
+    notes: of the data and the method.
+  """
+
+  title: str
+  facts: Sequence[str]
+  sections: Sequence[Section]
+  warnings: Sequence[str] = ()
+  notes: Sequence[str] = ()
+
+  @property
+  def pictures(self) -> list[Picture]:
+    """Of all sections."""
+    return [one.picture for one in self.sections if one.picture is not None]
+
+
+def of(sections: Sequence[Section], rows: list[Row], about: About) -> Page:
+  """The page of a run: what its verb says, and what every page says.
+
+  Args:
+    sections: of the verb.
+    rows: of the run.
+    about: what they do not say.
+  """
+  page = Page(about.title, _facts(rows, about), sections, about.warnings, about.notes)
+  end = [_closing(page, about)]
+  if about.config:
+    config = json.dumps(about.config, indent=2, ensure_ascii=False, default=str)
+    end.append(Section("Configuration", source=config, folded=True))
+  return page._replace(sections=[*sections, *end])
+
+
+def _facts(rows: list[Row], about: About) -> list[str]:
+  named = {"data": about.dataset, "task": about.task, "network": about.model}
+  facts = [f"{word} {name}" for word, name in named.items() if name]
+  if about.num_models > 1 or about.split:
+    facts.append(f"{about.num_models} model{'s' * (about.num_models != 1)}")
+  for row in rows:
+    if (row.subject, row.metric, row.seed) == ("trained", "task_accuracy", None):
+      facts.append(f"task accuracy {interval(row, 3)}")
+  return facts
+
+
+def _closing(page: Page, about: About) -> Section:
+  ran = []
+  if about.devices:
+    seconds = "" if about.wall_s is None else f" in {number(about.wall_s, 0)} s"
+    ran.append(f"Ran on {about.devices}{seconds}.")
+  if about.git:
+    ran.append(f"Commit {about.git}.")
+  if about.versions:
+    named = (f"{name} {version}" for name, version in about.versions.items())
+    ran.append(", ".join(named) + ".")
+  return Section(
+    "Numbers and settings",
+    ["Every number is in the rows; pictures lie beside them."],
+    files=["rows.csv", "rows.jsonl", *(f"plots/{one.name}.png" for one in page.pictures)],
+    note=" ".join(ran),
   )
 
 
-def template(name: str) -> jinja2.Template:
-  """A page of this folder; every name in it is escaped."""
+def html(page: Page) -> str:
+  """The page as text; every word in it is escaped."""
   here = pathlib.Path(__file__).parent
   env = jinja2.Environment(
     loader=jinja2.FileSystemLoader(here),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
   )
-  env.filters |= {"number": number, "interval": interval, "p": p_value, "json": _json}
-  return env.get_template(name)
+  env.filters["drawing"] = lambda picture: markupsafe.Markup(picture.svg)
+  return env.get_template("page.html").render(page=page)
 
 
-def p_value(p: float | None) -> str:
-  """Three digits, or "< 0.001"."""
-  if p is None:
-    return ""
-  return "< 0.001" if p < 0.001 else number(p, 3)
+def text(page: Page) -> str:
+  """The page as Markdown; no word in it is a mark."""
+  out = [f"# {escaped(page.title)}"]
+  if page.facts:
+    out.append(" · ".join(map(escaped, page.facts)))
+  leads = [one for one in page.sections if one.lead]
+  for one in leads:
+    out += _section(one)
+  out += [f"**Warning.** {escaped(warning)}" for warning in page.warnings]
+  out += map(escaped, page.notes)
+  for one in page.sections:
+    if not one.lead:
+      out += _section(one)
+  return "\n\n".join(out) + "\n"
 
 
-def _json(value: Any) -> str:
-  return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-def _controls(found: Found, name: str) -> Group:
-  metric = found.metric(name)
-  fixed = [
-    (said, row)
-    for subject, said in (
-      ("raw", "raw input"),
-      ("label", "task label alone"),
-      ("majority", "most frequent class" if metric == "accuracy" else "mean"),
-    )
-    if (row := found.flat(subject, name, metric)) and row.value is not None
-  ]
-  subjects = ("trained", "untrained", "permuted")
-  layers = [
-    (z, [found.totals.get((subject, name, z, metric)) for subject in subjects])
-    for z in (cell.share.layer for cell in found.of(name))
-  ]
-  return Group(name, metric, fixed, layers)
-
-
-# ---- the answer --------------------------------------------------------------------
-
-
-def answer(found: Found, task: bool) -> list[str]:
-  """What the verdicts say, in a few sentences.
-
-  Args:
-    found: the cells.
-    task: whether there is a task label to go beyond.
-  """
-  cells = found.cells
-  if not cells:
-    return ["Nothing was judged."]
-  leaks = [cell for cell in cells if cell.leaks]
-  judged = sum(cell.verdict not in UNJUDGED for cell in cells)
-  said = [_leaks(len(leaks), judged, task)]
-  over = [cell for cell in cells if cell.verdict == OVERLEARNED]
-  if over:
-    places = [_where(found, name, over) for name in _names(over)]
-    said.append(f"Training itself put it there (overlearned): {_list(places)}.")
-  if rest := [name for name in _names(leaks) if name not in _names(over)]:
-    places = [_where(found, name, leaks) for name in rest]
-    why = (
-      "without training being shown to add to it"
-      if any(cell.excess for cell in cells)
-      else "and with no untrained network to compare, its origin stays open"
-    )
-    said.append(f"Leaking, {why}: {_list(places)}.")
-  return said + _others(found, leaks)
-
-
-def _leaks(leaks: int, judged: int, task: bool) -> str:
-  what = "what the task label gives away" if task else "chance"
-  if judged == 0:
-    return "No cell (one attribute in one layer) could be judged."
-  if leaks == 0:
-    cells = f"any of the {judged} judged cells" if judged > 1 else "the one judged cell"
-    return f"No attribute could be read beyond {what} in {cells}."
-  return (
-    f"In {leaks} of {judged} judged cells (one attribute in one layer) the attribute "
-    f"can be read beyond {what}."
-  )
-
-
-def _where(found: Found, name: str, chosen: list[Cell]) -> str:
-  """For example "parity (3 of 5 layers, most in fc2: 0.40)"."""
-  mine = [cell for cell in chosen if cell.share.attribute == name]
-  most = max(mine, key=lambda cell: cell.share.value or 0.0)
-  peak = f"{most.share.layer}: {number(most.share.value)}"
-  if (layers := len(found.of(name))) == 1:
-    return f"{name} ({peak})"
-  return f"{name} ({len(mine)} of {layers} layers, most in {peak})"
-
-
-def _others(found: Found, leaks: list[Cell]) -> list[str]:
-  """Attributes that leak nowhere."""
-  quiet: dict[str, list[str]] = {}
-  for name in found.attributes:
-    if name in _names(leaks):
-      continue
-    here = {cell.verdict for cell in found.of(name)}
-    kind = next((v for v in (ENTAILED, NOTHING, *UNJUDGED) if v in here), NOTHING)
-    quiet.setdefault(kind, []).append(name)
-  said = []
-  if names := quiet.get(NOTHING):
-    limits = [
-      cell.detectable.value
-      for name in names
-      for cell in found.of(name)
-      if cell.detectable and cell.detectable.value is not None
-    ]
-    power = ""
-    if limits:
-      power = f" (80 % power to find a share of {number(max(limits), 3)} or more)"
-    said.append(f"No evidence in any layer: {_list(names)}{power}.")
-  if names := quiet.get(ENTAILED):
-    said.append(f"Read, but no further than the task label tells: {_list(names)}.")
-  for verdict in UNJUDGED:
-    if names := quiet.get(verdict):
-      said.append(f"Not judged ({verdict}): {_list(names)}.")
-  return said
-
-
-def _names(cells: Iterable[Cell]) -> list[str]:
-  return list(dict.fromkeys(cell.share.attribute for cell in cells))
-
-
-def _list(parts: list[str]) -> str:
-  if len(parts) > MOST:
-    parts = [*parts[:MOST], f"{len(parts) - MOST} more"]
-  return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
+def _section(one: Section) -> list[str]:
+  out = [f"{'###' if one.minor else '##'} {escaped(one.title)}"] if one.title else []
+  out += map(escaped, one.sentences)
+  if one.picture is not None:
+    out.append(f"![{escaped(one.picture.alt)}](plots/{one.picture.name}.png)")
+    out += [escaped(one.picture.caption)] if one.picture.caption else []
+  if one.table is not None:
+    out.append(markdown(one.table))
+  if one.terms:
+    pairs = (f"- **{escaped(word)}**: {escaped(meaning)}" for word, meaning in one.terms)
+    out.append("\n".join(pairs))
+  if one.files:
+    out.append(", ".join(f"[{name}]({name})" for name in one.files))
+  if one.source:
+    out.append("\n".join(f"    {line}" for line in one.source.splitlines()))
+  return out + ([escaped(one.note)] if one.note else [])

@@ -1,19 +1,12 @@
-"""Rows of an unlearning study -> its points, and the short table for a terminal."""
+"""Rows of an unlearning study -> its points, and the answer in a few sentences."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from ovl.report.table import interval, number, short
-from ovl.results import to_dict
+from ovl.report.table import interval
 from ovl.types import Row
 
 LOUD = ("critic_fooled", "eraser_leaks", "unreliable")  # flags that stand by the verdict
@@ -77,9 +70,8 @@ def read(rows: Iterable[Row]) -> list[Spot]:
   """The points in the order of the rows; those of single models are passed over."""
   found: dict[tuple[str, str, str], Spot] = {}
   for row in rows:
-    if row.kind != "unlearn" or row.seed is not None:
+    if row.seed is not None:
       continue
-    row = Row(**to_dict(row))  # as it is on disk: empty in place of nan
     setting = json.loads(row.setting or "{}")
     attacker = setting.pop("attacker", None)
     key = row.subject, json.dumps(setting), row.layer
@@ -125,32 +117,3 @@ def answer(spots: list[Spot]) -> list[str]:
 
 def _name(spot: Spot) -> str:
   return f"{spot.subject} at weight {spot.weight}" if spot.weight else spot.subject
-
-
-def text(spots: list[Spot]) -> str:
-  """One line a point: accuracy, cost, what is left, verdict."""
-  table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-  heads = ("subject", "weight", "task accuracy", "cost", "share left", "beyond task")
-  for head in (*heads, "verdict"):
-    table.add_column(head, no_wrap=True)
-  for spot in spots:
-    if spot.subject == "majority":
-      continue
-    of = spot.by_metric.get
-    cost = of("task_cost")
-    mark = "*" if spot.on_front else ""
-    table.add_row(
-      Text(short(spot.subject, 20) + mark),
-      spot.weight,
-      interval(of("task_accuracy"), 3),
-      number(cost.value, 3) if cost else "",
-      interval(of("share")),
-      interval(of("share_beyond_task")),
-      spot.said,
-    )
-  out = io.StringIO()
-  console = Console(file=out, width=132, color_system=None, force_jupyter=False)
-  console.print(table)
-  lines = [line.rstrip() for line in out.getvalue().splitlines()]
-  lines.append("* on the front: no other point leaks as little at an accuracy as high")
-  return "\n".join(line for line in lines if line)

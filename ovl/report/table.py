@@ -1,163 +1,127 @@
-"""Rows -> cells (one attribute in one layer), and the short table for a terminal."""
+"""A table of words: to a terminal, as Markdown, and (in page.html) as HTML."""
 
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import itertools
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+import rich.table
 from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ovl.types import Row
 
-OVERLEARNED = "overlearned"
-LEAKING = (OVERLEARNED, "passed through", "leaks")
-ENTAILED = "entailed by the task"
-NOTHING = "no evidence"
-UNJUDGED = ("cannot be tested", "too few examples", "constant attribute")
-
-LINES = 40
-Key = tuple[str, str, str, str]  # subject, attribute, layer, metric
+# What Markdown would read as more than text; of brackets only those of a link.
+_MARKS = re.compile(
+  r"[\\|<`*~$]|^[#>+-]|^\d+(?=[.)])|(?<=\])\(|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
+)
 
 
-class Cell(NamedTuple):
-  """One attribute in one layer.
+@dataclass(frozen=True)
+class Table:
+  """Lines of words.
 
   Attributes:
-    share: the aggregate row of `share_beyond_task`; it carries p, verdict and flag.
-    excess: the aggregate row of `excess_share`, where there are untrained twins.
-    detectable: the row of `detectable_share`.
-    nats: the row of `information`, of the representation alone.
-    low: the row of `certified_low`; discrete attributes.
-    high: the row of `certified_high`, of a noised release.
+    heads: of the columns.
+    kinds: a letter a column: "h" what a line is about, as the first column said once where
+      it repeats; "n" a number; "v" a verdict, with its colour; "t" other words.
+    lines: as many words a line as there are columns; nothing in them is markup.
+    caption: above it.
+    notes: below it, a line each.
   """
 
-  share: Row
-  excess: Row | None
-  detectable: Row | None
-  nats: Row | None = None
-  low: Row | None = None
-  high: Row | None = None
+  heads: Sequence[str]
+  kinds: str
+  lines: Sequence[Sequence[str]]
+  caption: str = ""
+  notes: Sequence[str] = ()
+
+  def __post_init__(self) -> None:
+    if {len(self.kinds), *map(len, self.lines)} != {len(self.heads)}:
+      raise ValueError(f"a table of {len(self.heads)} columns with a line that has not")
 
   @property
-  def verdict(self) -> str:
-    """What the audit concluded."""
-    return self.share.verdict
-
-  @property
-  def leaks(self) -> bool:
-    """Whether more is read than the task label tells."""
-    return self.share.verdict in LEAKING
-
-  @property
-  def note(self) -> str:
-    """ "reduced" where training surely took some away."""
-    return "reduced" if self.excess and "reduced" in self.excess.verdict else ""
-
-  @property
-  def bracket(self) -> str:
-    """What is certain of I(Z;S), nats: "0.21 or more", "0.21 to 0.50"."""
-    if self.low is None:
-      return ""
-    if self.high is None:
-      return f"{number(self.low.value)} or more"
-    return f"{number(self.low.value)} to {number(self.high.value)}"
+  def groups(self) -> list[list[Sequence[str]]]:
+    """Lines that are about the same thing."""
+    if not self.kinds.startswith("h"):
+      return [list(self.lines)]
+    of = itertools.groupby(self.lines, key=lambda line: line[0])
+    return [list(lines) for _, lines in of]
 
 
-class Found(NamedTuple):
-  """The rows of an audit, in the order of the report.
+def terminal(table: Table) -> str:
+  """The table as lines of plain text, as wide as its words are."""
+  grid = rich.table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
+  for head, kind in zip(table.heads, table.kinds, strict=True):
+    justify = "right" if kind == "n" else "left"
+    grid.add_column(Text(plain(head)), justify=justify, no_wrap=True)  # type: ignore[arg-type]
+  for line in table.lines:
+    grid.add_row(*(Text(plain(word)) for word in line))  # Text: "[red]" is a name
+  out = io.StringIO()
+  Console(file=out, width=100_000, color_system=None, force_jupyter=False).print(grid)
+  lines = [line.rstrip() for line in out.getvalue().splitlines()]
+  words = [plain(table.caption), *lines, *map(plain, table.notes)]
+  return "\n".join(word for word in words if word)
 
-  Attributes:
-    cells: by attribute as they first came, then by depth.
-    totals: aggregate rows.
-    models: the rows of single models.
+
+def markdown(table: Table) -> str:
+  """The table as Markdown reads it."""
+  lines = [escaped(table.caption), ""] if table.caption else []
+  lines.append("| " + " | ".join(map(escaped, table.heads)) + " |")
+  lines.append(
+    "|" + "|".join("--:" if kind == "n" else "---" for kind in table.kinds) + "|"
+  )
+  lines += ["| " + " | ".join(map(escaped, line)) + " |" for line in table.lines]
+  for note in table.notes:
+    lines += ["", escaped(note)]
+  return "\n".join(lines)
+
+
+def pivot(rows: Iterable[Row], down: Sequence[str], across: str) -> Table:
+  """Every aggregate row: a line for what differs in `down`, a column for what in `across`.
+
+  Args:
+    rows: of one run; those of single models are passed over.
+    down: columns of `Row`; those that are empty everywhere are left out.
+    across: a column of `Row`.
   """
-
-  cells: list[Cell]
-  totals: dict[Key, Row]
-  models: dict[Key, list[Row]]
-
-  @property
-  def attributes(self) -> list[str]:
-    """Attributes with a verdict."""
-    return list(dict.fromkeys(cell.share.attribute for cell in self.cells))
-
-  @property
-  def layers(self) -> list[str]:
-    """Layers with a verdict, by depth."""
-    by_depth = sorted(self.cells, key=lambda cell: _depth(cell.share))
-    return list(dict.fromkeys(cell.share.layer for cell in by_depth))
-
-  def of(self, attribute: str) -> list[Cell]:
-    """The cells of one attribute, by depth."""
-    return [cell for cell in self.cells if cell.share.attribute == attribute]
-
-  def flat(self, subject: str, attribute: str, metric: str) -> Row | None:
-    """The aggregate row of a subject without depth: raw input, label, majority."""
-    for key, row in self.totals.items():
-      if (key[0], key[1], key[3]) == (subject, attribute, metric):
-        return row
-    return None
-
-  def read(self, layer: str) -> str:
-    """ "512 of 12,544" where fewer columns of a layer were read than it has."""
-    row = self.totals.get(("trained", "", layer, "columns"))
-    if row is None or row.value is None or row.width is None:
-      return ""
-    return f"{row.width:,} of {row.value:,.0f}"
-
-  def metric(self, attribute: str) -> str:
-    """What stands for accuracy: `r2` where the attribute is continuous."""
-    continuous = any(k[1] == attribute and k[3] == "r2" for k in self.totals)
-    return "r2" if continuous else "accuracy"
+  some = [row for row in rows if row.seed is None]
+  heads = list(dict.fromkeys(getattr(row, across) for row in some))
+  down = [name for name in down if any(getattr(row, name) for row in some)]
+  found: dict[tuple[str, ...], dict[str, list[Row]]] = {}
+  for row in some:
+    key = tuple(_said(row, name) for name in down)
+    found.setdefault(key, {}).setdefault(getattr(row, across), []).append(row)
+  first = list(dict.fromkeys(key[:1] for key in found))
+  lines = [
+    [*key, *("; ".join(_several(found[key].get(head, []))) for head in heads)]
+    for key in sorted(found, key=lambda key: first.index(key[:1]))
+  ]
+  kinds = "h" * bool(down) + "t" * (len(down) - 1) + "n" * len(heads)
+  return Table([*down, *(head or across for head in heads)], kinds, lines)
 
 
-def read(rows: Iterable[Row]) -> Found:
-  """Sorts the rows of an audit; rows of other kinds are passed over."""
-  totals: dict[Key, Row] = {}
-  models: dict[Key, list[Row]] = {}
-  for row in rows:
-    if row.kind != "audit" or row.setting:  # recall of one class, a score
-      continue
-    row = _finite(row)
-    key = (row.subject, row.attribute, row.layer, row.metric)
-    if row.seed is None:
-      totals[key] = row
-    else:
-      models.setdefault(key, []).append(row)
-  cells = []
-  for (subject, attribute, layer, metric), row in totals.items():
-    if (subject, metric) == ("trained", "share_beyond_task"):
-      names = ("excess_share", "detectable_share", "information", "certified_low")
-      beside = [
-        totals.get(("trained", attribute, layer, name))
-        for name in (*names, "certified_high")
-      ]
-      cells.append(Cell(row, *beside))
-  first: dict[str, int] = {}
-  for cell in cells:
-    first.setdefault(cell.share.attribute, len(first))
-  cells.sort(key=lambda cell: (first[cell.share.attribute], _depth(cell.share)))
-  return Found(cells, totals, models)
+def _said(row: Row, name: str) -> str:
+  value = getattr(row, name)
+  if name == "setting":
+    return varied(value)
+  return "" if value is None else str(value)
 
 
-def _finite(row: Row) -> Row:
-  """Empty in place of nan, as rows are on disk."""
-  numbers = {"value": row.value, "low": row.low, "high": row.high, "p": row.p}
-  lost: dict[str, Any] = {
-    name: None
-    for name, value in numbers.items()
-    if value is not None and not math.isfinite(value)
-  }
-  return row._replace(**lost)
+def _several(rows: list[Row]) -> list[str]:
+  """Rows of one place: numbers, or the word that stands for them."""
+  words = [interval(row, 3) or row.verdict or row.flag for row in rows]
+  if len(rows) == 1:
+    return words
+  return [f"{row.method} {word}".strip() for row, word in zip(rows, words, strict=True)]
 
 
-def _depth(row: Row) -> float:
-  return math.inf if row.layer_index is None else row.layer_index
+# ---- words -----------------------------------------------------------------------------
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -172,12 +136,48 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def interval(row: Row | None, digits: int = 2) -> str:
   """For example "0.63 [0.60, 0.66]"; what is missing is left out."""
-  if row is None or row.value is None:
+  return "" if row is None else ends(row.value, row.low, row.high, digits)
+
+
+def ends(
+  value: float | None, low: float | None, high: float | None, digits: int = 2
+) -> str:
+  """The same of three numbers."""
+  if value is None:
     return ""
-  said = number(row.value, digits)
-  if row.low is not None and row.high is not None:
-    said += f" [{number(row.low, digits)}, {number(row.high, digits)}]"
+  said = number(value, digits)
+  if low is not None and high is not None:
+    said += f" [{number(low, digits)}, {number(high, digits)}]"
   return said
+
+
+def p_value(p: float | None) -> str:
+  """Three digits, or "< 0.001"."""
+  if p is None:
+    return ""
+  return "< 0.001" if p < 0.001 else number(p, 3)
+
+
+def percent(share: float) -> str:
+  """For example "95 %"."""
+  return f"{100 * share:g} %"
+
+
+def varied(setting: str) -> str:
+  """What was varied, in words: "weight 10, attacker mlp"."""
+  try:
+    pairs = dict(json.loads(setting or "{}"))
+  except (ValueError, TypeError):
+    return setting
+  return ", ".join(
+    f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
+    for name, value in pairs.items()
+  )
+
+
+def plain(text: str) -> str:
+  """One printable line."""
+  return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def short(name: str, limit: int = 24) -> str:
@@ -185,36 +185,17 @@ def short(name: str, limit: int = 24) -> str:
 
   Names of layers often differ in their last characters only.
   """
-  name = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+  name = plain(name)
   if len(name) <= limit:
     return name
   return f"{name[: limit // 2]}…{name[limit // 2 + 1 - limit :]}"
 
 
-def text(found: Found) -> str:
-  """The first `LINES` cells: verdict, share beyond the task with interval, excess.
+def escaped(text: str) -> str:
+  """A printable line in which Markdown finds no mark."""
+  return _MARKS.sub(lambda found: _behind(found.group()), plain(text))
 
-  And how many columns were read, where that is not all of some layer.
-  """
-  table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-  heads = ["attribute", "layer", "verdict", "share beyond task", "excess"]
-  narrowed = any(found.read(layer) for layer in found.layers)
-  for head in [*heads, "columns read"] if narrowed else heads:
-    table.add_column(head, no_wrap=True)
-  for cell in found.cells[:LINES]:
-    verdict = f"{cell.verdict}, {cell.note}" if cell.note else cell.verdict
-    table.add_row(
-      Text(short(cell.share.attribute, 20)),  # Text: "[red]" is a name, no markup
-      Text(short(cell.share.layer, 16)),
-      verdict,
-      interval(cell.share),
-      number(cell.excess.value if cell.excess else None),
-      *([found.read(cell.share.layer)] if narrowed else []),
-    )
-  out = io.StringIO()
-  console = Console(file=out, width=100, color_system=None, force_jupyter=False)
-  console.print(table)
-  lines = [line.rstrip() for line in out.getvalue().splitlines()]
-  if (more := len(found.cells) - LINES) > 0:
-    lines.append(f"... and {more} more in rows.csv")
-  return "\n".join(line for line in lines if line)
+
+def _behind(mark: str) -> str:
+  """A number that would begin a list is held back at its dot."""
+  return f"{mark}\\" if mark.isdigit() else f"\\{mark}"
