@@ -96,7 +96,7 @@ def ours(folder: pathlib.Path) -> Ours:
   from ovl import results
 
   workdir = folder.with_name(f"{folder.name}-run")
-  code = "from ovl.cli import run; run()"
+  code = "from ovl.cli import console; console()"
   words = ["audit", str(folder), f"--workdir={workdir}"]
   start, peak = time.perf_counter(), [0]
   process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, *words])

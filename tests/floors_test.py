@@ -17,6 +17,7 @@ FLOORS = {
       "bounds",
       "nn",
       "kernels",
+      "neighbours",
       "columns",
       "split",
       "pooling",
@@ -38,13 +39,14 @@ FLOORS = {
   **dict.fromkeys(
     ["taps", "grid", "judge", "step", "plant", "report", "concepts", "erasure"], 3
   ),
-  "run": 3.5,  # the frame of programs
-  **dict.fromkeys(["fit", "probes", "audit", "mi", "eraser", "unlearn", "memorise"], 4),
+  "run": 3.2,  # the frame of programs
+  **dict.fromkeys(["fit", "readings", "mi", "eraser"], 3.4),  # what they are made of
+  "subjects": 3.6,
+  **dict.fromkeys(["audit", "unlearn", "memorise"], 4),
   "bench": 5,  # measures programs through their doors
   "cli": 6,
 }
 METHODS = {"datasets", "models", "critics", "mitigations", "erasers", "releases"}
-ENTRY = {"fit", "probes", "mi", "eraser"}  # programs that other programs are made of
 FLAX_ONLY_IN = "models"
 
 
@@ -109,10 +111,8 @@ def _allowed(room, other):
     return its == 0
   if mine == 3:
     return its < 2
-  if mine == 3.5:
-    return its in (0, 1, 3)
-  if mine == 4:
-    return its in (0, 1, 3, 3.5) or (other in ENTRY and room not in ENTRY)
+  if 3 < mine <= 4:
+    return its in (0, 1, 3) or 3 < its < mine
   return its < mine or (mine == 1 and its == 0)
 
 

@@ -2,7 +2,7 @@
 
 from ovl.audit.api import audit as audit
 from ovl.audit.api import make_settings as make_settings
-from ovl.audit.material import Settings as Settings
+from ovl.audit.settings import Settings as Settings
 from ovl.run import Result as Audit  # noqa: F401
 from ovl.run import runner
 

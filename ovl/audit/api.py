@@ -7,20 +7,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import jax
 import numpy as np
 
-from ovl import fit, grid, mesh, probes
+from ovl import readings
 from ovl.arrays import arrays, read
-from ovl.audit.material import Settings, from_arrays, from_config
+from ovl.audit.material import Material, from_arrays, from_config, prepared
+from ovl.audit.settings import Settings
 from ovl.judge import cells
-from ovl.judge.cells import Column, Material, Scored
-from ovl.judge.conclude import conclude
-from ovl.load import load
+from ovl.judge.cells import Column, Scored
+from ovl.judge.conclude import Evidence, arranged, conclude
+from ovl.judge.rows import Statistic, both, task_accuracy
+from ovl.judge.trial import Trial
 from ovl.load import settings as settings_of
 from ovl.progress import Progress, quiet
 from ovl.run import Result, Run
-from ovl.types import BadInput, Critic, Found, Kind, Lane, Row
+from ovl.subjects.released import released
+from ovl.types import BadInput, Kind, Lane, Row
+
+KINDS: tuple[Kind, ...] = ("discrete", "continuous")
 
 
 def audit(
@@ -96,7 +100,8 @@ def make_settings(given: Mapping[str, Any]) -> Settings:
   bare = {"critics": (critics,)} if isinstance(critics, str) else {}
   made = settings_of(Settings, dict(given) | bare, "audit")
   for name in made.critics:
-    probes.reads(name, "audit.critics")
+    if name != readings.TREES:
+      readings.reads(name, "audit.critics")
   return made
 
 
@@ -113,7 +118,7 @@ def study(run: Run) -> Result:
   config = run.config
   settings, seed = make_settings(config.get("audit", {})), int(config.get("seed", 0))
   if not config.get("path"):
-    ground = fit.prepare(config)
+    ground = prepared(config)
     run.begin()
     return judged(from_config(ground, settings, run), settings, run)
   given = read(config["path"], **config.get("read", {}))
@@ -123,143 +128,90 @@ def study(run: Run) -> Result:
   return judged(from_arrays(given, settings, seed), settings, run)
 
 
-def _columns(material: Material) -> list[Row]:
-  """Of every tap of which fewer columns were read than there are: how many there are."""
-  reduced = material.meta["reduced"]
-  return [
-    material.row._replace(
-      kind="audit", subject=lane.subject, layer=lane.layer, layer_index=lane.depth,
-      width=reduced[lane.layer][1], num_seeds=material.frame.models, metric="columns",
-      value=float(np.prod(reduced[lane.layer][0])),
-    )
-    for lane in material.lanes
-    if lane.subject == "trained" and lane.layer in reduced
-  ]  # fmt: skip
-
-
-_statistic = jax.jit(grid.statistic, static_argnames=("critic", "mesh"))
-
-
 def judged(material: Material, settings: Settings, run: Run) -> Result:
-  """Probes every cell, tests it and concludes.
+  """Reads every cell, tests it and concludes.
 
   Args:
     material: what is judged.
     settings: how.
     run: its config's seed is that of critics and permutations.
 
-  Returns:
-    The audit.
-
   Raises:
     BadInput: no attribute has enough examples.
   """
-  seed, progress = int(run.config.get("seed", 0)), run.progress
-  material, noise = _released(material, settings, seed)
+  seed = int(run.config.get("seed", 0))
+  trial = material.trial(settings.level, seed)
+  subjects, bound = released(material.subjects, settings.release, seed)
+  lanes = [lane for one in subjects for lane in one.lanes(material.layers)]
+  cols = _columns(material)
+  measured: list[Scored] = []
+  statistics: list[Statistic] = []
+  for kind in KINDS:
+    if mine := [c for c in cols if c.kind == kind and not c.state]:
+      some, more = _read(lanes, mine, material, settings, run.part(0.0, 0.9))
+      measured, statistics = measured + some, statistics + more
+  run.progress(0.9, "permutation tests")
+  evidence = Evidence(cols, lanes, measured, statistics, bound)
+  rows = conclude(trial, evidence)
+  if material.correct_SN is not None:
+    row = trial.row(subject="trained", n_train=material.split["train"])
+    accuracy = both([task_accuracy(trial, row, material.correct_SN)], trial)
+    rows += [one._replace(n_train=material.split["train"]) for one in accuracy]
+  about = run.about(
+    verb="audit",
+    readers=settings.critics,
+    level=settings.level,
+    cells=len(evidence.tested),
+    permutations=evidence.draws(trial),
+    **material.about(cols),
+  )
+  return Result([*arranged(rows), *_narrowed(trial, material, lanes)], about)
+
+
+def _columns(material: Material) -> list[Column]:
+  """Every attribute; BadInput where none can be judged."""
+  frame = material.frame
   cols = [
-    cells.column(name, attribute, material.y_N, material.frame)
+    cells.column(name, attribute, material.y_N, frame)
     for name, attribute in material.attributes.items()
   ]
-  if not any(cells.enough(c, material.frame) for c in cols):
+  if not any(cells.enough(c, frame) for c in cols):
     said = ", ".join(f"{c.name} ({c.state})" for c in cols)
     raise BadInput(
       f"attributes: none has enough examples: {said}\n"
       f"expected {cells.MIN_ROWS} labelled rows in the probe and in the test part, "
       f"{cells.MIN_CLASS} of them in a second class"
     )
-  measured, scores = [], []
-  kinds: tuple[Kind, ...] = ("discrete", "continuous")
-  for kind in kinds:
-    if mine := [c for c in cols if c.kind == kind and not c.state]:
-      read, scored = probes.critics(settings.critics, kind, "audit.critics")
-      measured += _probe(material, mine, read, settings, run)
-      scores += _scores(material, mine, scored, run)
-  progress(0.9, "permutation tests")
-  found, facts = conclude(material, cols, measured, scores, noise, settings.level, seed)
-  about = run.about(verb="audit", readers=settings.critics, **material.meta | facts)
-  return Result([*found, *_columns(material)], about)
+  return cols
 
 
-def _released(
-  material: Material, settings: Settings, seed: int
-) -> tuple[Material, dict[str, Any]]:
-  """What an adversary sees: every tap clipped and noised, where a release is set."""
-  given = dict(settings.release)
-  if not given:
-    return material, {}
-  release = load("releases", given.pop("name", "gaussian"), **given)
-  lanes = []
-  for place, lane in enumerate(material.lanes):
-    # Models that share a row share no noise.
-    z_SND = [
-      release(z_ND, seed=np.random.default_rng([seed, place, s]))
-      for s, z_ND in enumerate(np.asarray(lane.z_SND))
-    ]
-    lanes.append(lane._replace(z_SND=np.stack(z_SND).astype(np.float32)))
-  return material._replace(lanes=lanes), {"bound": release.bound}
-
-
-def _scores(
-  material: Material, cols: list[Column], critics: dict[str, Critic], run: Run
-) -> list[tuple[str, Critic, Lane, Column, np.ndarray]]:
-  """Critics without parameters on the test part: `[S, 1 + blocks]` a tap and attribute."""
-  frame, found = material.frame, []
-  test, devices = frame.part("test"), run.mesh(frame.models)
-  for name, critic in critics.items():
-    for lane in material.lanes:
-      run.progress(0.9, f"{name}: {lane.subject} {lane.layer}")
-      z_SND = mesh.put(np.asarray(lane.z_SND)[:, test], devices, "seed")
-      for c in cols:
-        labels = probes.labels([c])
-        values_S = _statistic(
-          critic,
-          z_SND,
-          mesh.put(labels.s_SAN[:, 0, test], devices, "seed"),
-          mesh.put(labels.mask_SAN[:, 0, test], devices, "seed"),
-          labels.classes_AK[0],
-          mesh=devices,
-        )
-        found.append((name, critic, lane, c, np.asarray(values_S, float)))
-  return found
-
-
-def _probe(
-  material: Material,
-  cols: list[Column],
-  critics: dict[str, Critic],
-  settings: Settings,
-  run: Run,
-) -> list[Scored]:
-  """Every critic on every lane, for attributes of one kind; then the cells, scored."""
+def _read(
+  lanes: list[Lane], cols: list[Column], material: Material, settings: Settings, run: Run
+) -> tuple[list[Scored], list[Statistic]]:
+  """Every reader on every lane, for attributes of one kind; then the control."""
   frame, kind = material.frame, cols[0].kind
-  calls = len(critics) + 1
-
-  def ask(name: str, cols: list[Column], lanes: list[Lane], number: int) -> list[Found]:
-    stage = name if number < len(critics) else "permuted"
-    mine = run.part(0.9 * number / calls, 0.9 * (number + 1) / calls, f"{name} probe: ")
-    return probes.ask(
-      critics[name], (kind, stage), cols, lanes, frame, settings.schedule, mine
-    )
-
-  blank = Lane("label", "", -1, np.zeros((*frame.rows_SN.shape, 1), np.float32))
-  lanes = [*material.lanes, blank]
-  found = {name: ask(name, cols, lanes, i) for i, name in enumerate(critics)}
-  blind = {name: one[-1] for name, one in found.items()}
-  # The shuffled control is refit, so only by a critic that is cheap to fit.
-  control = next((n for n, c in critics.items() if c.fit), next(iter(critics)))
-  shuffled = [cells.permuted(c, frame) for c in cols]
-  lanes = [lane._replace(subject="permuted") for lane in lanes if lane.subject == "trained"]
-  again = ask(control, shuffled, [*lanes, blank], len(critics))
-  return (
-    [
-      cells.scored(lane, c, at, {n: found[n][i] for n in critics}, frame, blind)
-      for at, c in enumerate(cols)
-      for i, lane in enumerate(material.lanes)
-    ]
-    + [
-      cells.scored(lane, c, at, {control: one}, frame, {control: again[-1]})
-      for at, c in enumerate(shuffled)
-      if c.beyond  # else shuffling within task classes leaves it as it is
-      for lane, one in zip(lanes, again[:-1], strict=True)
-    ]
+  asked = readings.readers(
+    settings.critics, kind, frame, settings.schedule, "audit.critics"
   )
+  found = asked.read(lanes, cols, run.part(0.0, 0.8))
+  # The shuffled control is refit, so only by a critic that is cheap to fit.
+  control = readings.shuffled(cols, frame)
+  held = [lane._replace(subject="permuted") for lane in lanes if lane.subject == "trained"]
+  measured = found.all(frame)
+  if control:
+    again = asked.read(held, control, run.part(0.8, 0.95), [asked.cheapest])
+    measured += again.all(frame)
+  more = readings.statistics(asked.statistics, cols, lanes, frame, run.part(0.95, 1.0))
+  return measured, more
+
+
+def _narrowed(trial: Trial, material: Material, lanes: list[Lane]) -> list[Row]:
+  """Of every tap of which fewer columns were read than there are: how many there are."""
+  return [
+    trial.row(
+      lane, metric="columns", num_seeds=trial.frame.models,
+      value=float(np.prod(material.reduced[lane.layer][0])),
+    )
+    for lane in lanes
+    if lane.subject == "trained" and lane.layer in material.reduced
+  ]  # fmt: skip

@@ -1,175 +1,139 @@
-"""What is judged: activations that a person brought, or a config's own networks."""
+"""What an audit judges: activations that a person brought, or a config's own networks."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovl import fit, pooling, taps
-from ovl import split as splitting
+from ovl import fit
 from ovl.about import run_id
 from ovl.arrays import Arrays
+from ovl.audit.settings import Settings
 from ovl.judge import cells
-from ovl.judge.cells import Frame, Material
+from ovl.judge.cells import Column, Frame
+from ovl.judge.trial import Trial
 from ovl.run import Run
-from ovl.types import BadInput, Lane, Row
+from ovl.subjects import Subject
+from ovl.subjects.given import brought
+from ovl.subjects.networks import layers, reduced, tapped
+from ovl.taps import INPUT
+from ovl.types import Attribute, Row
 
 
-@dataclass(frozen=True)
-class Settings:
-  """How an audit is made.
+class Material(NamedTuple):
+  """What is judged, wherever it came from.
 
   Attributes:
-    critics: names of `ovl/critics`, tried on every cell; the stop part chooses.
-    max_width: taps wider than this are pooled and projected. None: the inner axes of maps
-      and sequences are pooled to 512 columns or one position, and up to 4096 columns are
-      read as they are.
-    level: of all intervals; tests are at 1 - level.
-    schedule: settings of `ovl.grid.Schedule`.
-    release: name and settings of a file of `ovl/releases`: then every tap is released
-      before it is read, and its upper bound stands beside the lower one.
+    subjects: trained nets, untrained twins and the input.
+    frame: the rows.
+    layers: every tap in depth order.
+    seeds: the number of each model.
+    attributes: of the whole data set.
+    y_N: task codes of the whole data set.
+    task_labels: their names; one without a task.
+    correct_SN: whether the network got each test row's task right, or None.
+    base: what every row of the table has in common.
+    title: of the page.
+    split: rows of parts that are not judged.
+    reduced: tap -> shape and width read, where fewer columns are read than there are.
+    notes: of the data.
+    warnings: what must not be overlooked.
   """
 
-  critics: tuple[str, ...] = ("linear", "mlp")
-  max_width: int | None = None
-  level: float = 0.95
-  schedule: dict[str, Any] = field(default_factory=dict)
-  release: dict[str, Any] = field(default_factory=dict)
+  subjects: list[Subject]
+  frame: Frame
+  layers: list[str]
+  seeds: list[int]
+  attributes: Mapping[str, Attribute]
+  y_N: np.ndarray
+  task_labels: tuple[str, ...]
+  correct_SN: np.ndarray | None
+  base: Row
+  title: str
+  split: dict[str, int]
+  reduced: dict[str, Any]
+  notes: list[str]
+  warnings: list[str]
 
-  def __post_init__(self) -> None:
-    """Refuses what cannot be meant."""
-    if not self.critics:
-      raise BadInput("audit.critics is empty: expected names such as ('linear', 'mlp')")
-    if not 0.5 <= self.level < 1:
-      raise BadInput(f"audit.level={self.level}: expected in [.5, 1)")
-    if self.max_width is not None and self.max_width < 1:
-      raise BadInput(f"audit.max_width={self.max_width}: expected at least 1")
+  def trial(self, level: float, seed: int) -> Trial:
+    """The rows, and how they are judged."""
+    return Trial(self.frame, self.base, self.seeds, level, seed)
+
+  def about(self, cols: list[Column]) -> dict[str, Any]:
+    """What the page says of it."""
+    frame = self.frame
+    groups = frame.groups_SN
+    sizes = dict(zip(("probe", "stop", "test"), frame.sizes, strict=True))
+    alone = "examples" if groups is None else "groups"
+    return {
+      "title": self.title,
+      "dataset": self.base.dataset,
+      "task": self.base.task,
+      "model": self.base.model or "given activations",
+      "num_models": frame.models,
+      "unit": "models" if frame.models > 1 else alone,
+      "split": self.split | sizes,
+      "groups": None if groups is None else len(np.unique(groups)),
+      "attributes": {c.name: self._described(c) for c in cols},
+      "task_labels": list(self.task_labels),
+      "reduced": self.reduced,
+      "notes": self.notes,
+      "warnings": self.warnings,
+    }
+
+  def _described(self, c: Column) -> dict[str, Any]:
+    return {
+      "kind": c.kind,
+      "classes": len(c.labels) or None,
+      "labels": list(c.labels),
+      "entropy": c.entropy if np.isfinite(c.entropy) else None,
+      "entropy_given_task": c.entropy_given if np.isfinite(c.entropy_given) else None,
+      "known": int(self.attributes[c.name].known.sum()),
+    }
 
 
 def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
-  """Splits and narrows activations that a person brought; copies of a model count once."""
-  given, copies = _distinct(given)
-  first = next(iter(given.taps.values()))
-  S, N = first.shape[:2]
-  y_N = np.zeros(N, np.int32) if given.task is None else given.task.values
-  labels = ("",) if given.task is None else given.task.labels
-  shares = {k: v for k, v in splitting.SHARES.items() if k != "train"}
-  parts = []
-  for s in range(S):
-    if given.split is not None:
-      gen = np.random.default_rng([seed, s])
-      parts.append({k: gen.permutation(np.flatnonzero(given.split == k)) for k in shares})
-    else:
-      parts.append(splitting.split(y_N, given.groups, shares, seed + s))
-  parted = splitting.stack(parts)
-  frame = cells.frame(parted, y_N, len(labels), given.groups, given.split is not None)
-  lanes, reduced = [], {}
-  for subject, source in (("trained", given.taps), ("untrained", given.untrained)):
-    for index, name in enumerate(given.taps):
-      if name not in source:
-        continue
-      given_SND = taps.Given(
-        name, source[name], frame.rows_SN, settings.max_width, frame.sizes[0]
-      )
-      # A tap is in memory while it is read; one whose columns had to be chosen stays.
-      chosen = given_SND.shape[-1] < given_SND.whole
-      z_SND = cast(np.ndarray, np.asarray(given_SND) if chosen else given_SND)
-      lanes.append(Lane(subject, name, index, z_SND))
-      shape = source[name].shape[2:]
-      if int(np.prod(shape, dtype=int)) > z_SND.shape[-1]:
-        reduced[name] = [list(shape), z_SND.shape[-1]]
-  seeds = list(given.seeds) if given.seeds is not None else [0]
-  config = {"audit": asdict(settings), "seed": seed}
-  row = Row(run=run_id(config), dataset="arrays", task="task" if given.task else "")
-  meta = {
-    "title": "Audit of given activations",
-    "model": "given activations",
-    "num_models": S,
-    "unit": _unit(frame),
-    "reduced": reduced,
-    "notes": given.notes,
-    "warnings": [*given.doubts, *copies],
-    "task": row.task,
-  }
-  return Material(lanes, frame, given.attributes, y_N, labels, seeds, None, row, meta)
+  """Activations that a person brought."""
+  its = brought(given, settings.max_width, seed)
+  config = {"audit": vars(settings), "seed": seed}
+  base = Row(run=run_id(config), dataset="arrays", task="task" if given.task else "")
+  return Material(
+    its.subjects, its.frame, its.layers, its.seeds, given.attributes, its.y_N,
+    its.task_labels, None, base, "Audit of given activations", {}, its.reduced,
+    list(given.notes), its.warnings,
+  )  # fmt: skip
 
 
-def _distinct(given: Arrays) -> tuple[Arrays, list[str]]:
-  """The models that are no copy of an earlier one, and what is to be said of the others."""
-  S = len(next(iter(given.taps.values())))
-  first: dict[str, int] = {}
-  for s in range(S):
-    digest = hashlib.sha256()
-    for source in (given.taps, given.untrained):
-      for z_SN in source.values():
-        digest.update(np.ascontiguousarray(z_SN[s]).view(np.uint8).data)
-    first.setdefault(digest.hexdigest(), s)
-  keep = list(first.values())
-  if len(keep) == S:
-    return given, []
-  taps, untrained = (
-    {name: z_SN[keep] for name, z_SN in source.items()}
-    for source in (given.taps, given.untrained)
-  )
-  seeds = None if given.seeds is None else tuple(given.seeds[s] for s in keep)
-  said = f"{S - len(keep)} of {S} models are copies of others: counted once"
-  return given._replace(taps=taps, untrained=untrained, seeds=seeds), [said]
+def prepared(config: Mapping[str, Any]) -> fit.Ground:
+  """Data, model and splits of a config; BadInput for anything a person can mend."""
+  return fit.prepare(config)
 
 
 def from_config(ground: fit.Ground, settings: Settings, run: Run) -> Material:
   """Trains the networks of a config and taps them, their twins and the input."""
-  data, config = ground.dataset, run.config
-  nets = ground.train(run.path("nets"), run.part(0.0, 1.0, "training: ").progress)
+  data, train = ground.dataset, run.part(0.0, 0.4, "training: ")
+  nets = ground.train(run.path("nets"), train.progress)
   frame = cells.frame(ground.part, data.y, len(data.labels), data.groups)
+  devices, width = run.mesh(frame.models), settings.max_width
 
-  def tap(subject: str, params: Any, state: Any) -> tuple[list[Lane], np.ndarray]:
-    named, code_SN = taps.collect(
-      ground.model, params, state, data.x, frame.rows_SN, ground.devices,
-      max_width=settings.max_width,
-      report=lambda share, _: run.progress(share, f"tapping the {subject} networks"),
-    )  # fmt: skip
-    lanes = [Lane(subject, n, i - 1, z) for i, (n, z) in enumerate(named.items())]
-    return lanes, code_SN
+  def tap(subject: str, params: Any, state: Any) -> tuple[dict[str, Any], np.ndarray]:
+    told = run.part(0.4, 0.45, f"tapping the {subject} networks").progress
+    return tapped(ground, params, state, frame, devices, width, told)
 
-  (raw, *trained), code_SN = tap("trained", nets.params, nets.state)
-  (_, *untrained), _ = tap("untrained", nets.first_params, nets.first_state)
-  test = frame.part("test")
-  model_name = config["model"]["name"]
-  row = Row(
-    run=run_id(config),
-    dataset=data.name,
-    task=" / ".join(data.labels),
-    model=model_name,
-  )
-  reduced = {
-    name: [list(shape), width]
-    for name, shape in taps.shapes(ground.model, nets.params, nets.state, data.x).items()
-    if int(np.prod(shape)) > (width := pooling.reduced_width(shape, settings.max_width))
-  }
-  meta = {
-    "title": f"{data.name}: what the network knows beyond its task",
-    "dataset": data.name,
-    "notes": [data.note] if data.note else [],
-    "task": row.task,
-    "model": model_name,
-    "num_models": frame.models,
-    "unit": _unit(frame),
-    "split": {"train": int(ground.part["train"].shape[1])},
-    "reduced": reduced,
-  }
-  return Material(
-    [raw._replace(subject="raw"), *trained, *untrained], frame,
-    data.attributes, data.y, data.labels,
-    list(range(int(config["seed"]), int(config["seed"]) + frame.models)),
-    code_SN[:, test] == frame.y_SN[:, test], row, meta,
+  named, correct_SN = tap("trained", nets.params, nets.state)
+  twins, _ = tap("untrained", nets.first_params, nets.first_state)
+  raw = {INPUT: named.pop(INPUT)}
+  del twins[INPUT]
+  subjects = [Subject("raw", raw), Subject("trained", named), Subject("untrained", twins)]
+  base = Row(
+    run=run_id(run.config), dataset=data.name, task=" / ".join(data.labels),
+    model=run.config["model"]["name"],
   )  # fmt: skip
-
-
-def _unit(frame: Frame) -> str:
-  """What intervals of aggregates are over."""
-  if frame.models > 1:
-    return "models"
-  return "examples" if frame.groups_SN is None else "groups"
+  return Material(
+    subjects, frame, list(layers(ground)), ground.seeds, data.attributes, data.y,
+    data.labels, correct_SN, base, f"{data.name}: what the network knows beyond its task",
+    {"train": int(ground.part["train"].shape[1])}, reduced(ground, width),
+    [data.note] if data.note else [], [],
+  )  # fmt: skip

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ovl import grid
-from ovl.audit.api import Settings, study
+from ovl.audit.api import study
+from ovl.audit.settings import Settings
 from ovl.report import audit as page
 from ovl.report.table import interval
 from ovl.run import Result, Verb

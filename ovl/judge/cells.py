@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ovl.judge import leak, score, verdict
 from ovl.judge.reference import Asked, r2
 from ovl.posterior import Guess
 from ovl.stats import Metric
-from ovl.types import Attribute, Found, Kind, Lane, Row
+from ovl.types import Attribute, Found, Kind, Lane
 
 MIN_ROWS = 30  # labelled rows needed in the probe and in the test part
 MIN_CLASS = 5  # of them in the second most frequent class
@@ -69,32 +69,6 @@ def frame(
   probe, stop, test = (part[name].shape[1] for name in names)
   grouped = None if groups_N is None else groups_N[rows_SN]
   return Frame(rows_SN, (probe, stop, test), y_N[rows_SN], C, grouped, given)
-
-
-class Material(NamedTuple):
-  """What is judged, wherever it came from.
-
-  Attributes:
-    lanes: taps of trained nets, untrained twins and the input.
-    frame: the rows.
-    attributes: of the whole data set.
-    y_N: task codes of the whole data set.
-    task_labels: their names; one without a task.
-    seeds: the number of each model.
-    correct_SN: whether the network got each test row's task right, or None.
-    row: what every row has in common.
-    meta: what the report says beside the numbers.
-  """
-
-  lanes: list[Lane]
-  frame: Frame
-  attributes: dict[str, Attribute]
-  y_N: np.ndarray
-  task_labels: tuple[str, ...]
-  seeds: list[int]
-  correct_SN: np.ndarray | None
-  row: Row
-  meta: dict[str, Any]
 
 
 class Column(NamedTuple):

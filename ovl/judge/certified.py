@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ovl import bounds
-from ovl.judge.cells import Frame, Scored
+from ovl.judge.cells import Scored
+from ovl.judge.trial import Trial
 from ovl.types import Row
 
 
-def rows(
-  cell: Scored, frame: Frame, base: Row, seeds: list[int], level: float,
-  there: list[int] | None = None,
-) -> list[Row]:  # fmt: skip
+def rows(trial: Trial, cell: Scored, there: list[int] | None = None) -> list[Row]:
   """`certified_low` of I(Z;S), nats, of every model and over models.
 
   The critic was chosen on the stop part, the marginal is the probe part's: both are
@@ -22,18 +20,14 @@ def rows(
   at once (Bonferroni).
 
   Args:
+    trial: its level is 1 - error.
     cell: a discrete attribute in one tap.
-    frame: the rows.
-    base: what the rows have in common.
-    seeds: the number of each model.
-    level: 1 - error.
     there: the models that count; None: all.
   """
+  frame, level, seeds = trial.frame, trial.level, trial.seeds
   test, probe = frame.part("test"), frame.part("probe")
-  row = base._replace(
-    subject=cell.lane.subject, layer=cell.lane.layer, layer_index=cell.lane.depth,
-    width=cell.lane.z_SND.shape[-1], attribute=cell.column.name,
-    classes=len(cell.column.labels), metric="certified_low", unit="nats", bound="lower",
+  row = trial.row(
+    cell.lane, cell.column, metric="certified_low", unit="nats", bound="lower",
     level=level, chance=0.0,
   )  # fmt: skip
   there = list(range(frame.models)) if there is None else there
@@ -68,11 +62,9 @@ def rows(
   return [*found, whole]
 
 
-def released(cell: Scored, base: Row, high: float, models: int) -> Row:
+def released(trial: Trial, cell: Scored, high: float) -> Row:
   """`certified_high` of a noised release: surely, whatever reads it."""
-  return base._replace(
-    subject=cell.lane.subject, layer=cell.lane.layer, layer_index=cell.lane.depth,
-    width=cell.lane.z_SND.shape[-1], attribute=cell.column.name,
-    classes=len(cell.column.labels), metric="certified_high", unit="nats", bound="upper",
-    num_seeds=models, value=high, low=0.0, high=high, level=1.0,
+  return trial.row(
+    cell.lane, cell.column, metric="certified_high", unit="nats", bound="upper",
+    num_seeds=trial.frame.models, value=high, low=0.0, high=high, level=1.0,
   )  # fmt: skip

@@ -10,8 +10,10 @@ import numpy as np
 from ovl import stats
 from ovl.judge import case as measures
 from ovl.judge import cells, certified, reference, rows, verdict
+from ovl.judge import conclude as conclude_audit
 from ovl.judge.case import Case, Left
 from ovl.judge.cells import Frame, Scored
+from ovl.judge.trial import Trial
 from ovl.types import Row
 
 DIVERGED = "diverged"
@@ -20,29 +22,11 @@ FOOLED = "critic_fooled"
 TELLS = "eraser_leaks"
 
 
-class Study(NamedTuple):
-  """What all numbers of a study have in common.
-
-  Attributes:
-    frame: the rows all are judged on.
-    base: what every row has in common.
-    seeds: the number of each model.
-    level: of intervals; tests are at 1 - level.
-    seed: of the permutations.
-  """
-
-  frame: Frame
-  base: Row
-  seeds: list[int]
-  level: float
-  seed: int
-
-
 class _Tap(NamedTuple):
   """What the cases of one tap are judged by.
 
   Attributes:
-    study: the whole.
+    trial: the rows, and what they have in common.
     plain: `no_penalty`.
     plain_p: of its leak test, Holm-adjusted; nan where nothing can be beyond the task.
     points: how many cases are held against it.
@@ -50,7 +34,7 @@ class _Tap(NamedTuple):
     shuffled: eraser ("" for none) -> the share read of a shuffled attribute.
   """
 
-  study: Study
+  trial: Trial
   plain: Case
   plain_p: float
   points: int
@@ -59,63 +43,67 @@ class _Tap(NamedTuple):
 
 
 def conclude(
-  cases: list[Case], controls: list[Scored], study: Study
+  cases: list[Case], frame: Frame, base: Row, seeds: list[int], level: float, seed: int
+) -> tuple[list[Row], list[str]]:
+  """`judge` from plain parts, see `Trial`; nothing shuffled beside it."""
+  return judge(Trial(frame, base, seeds, level, seed), cases, [])
+
+
+def judge(
+  trial: Trial, cases: list[Case], controls: list[Scored]
 ) -> tuple[list[Row], list[str]]:
   """Tests every case of a tap and lays out its rows.
 
   Args:
+    trial: what is common to all.
     cases: the first is `no_penalty`.
     controls: a shuffled attribute, read from `no_penalty` and from what erasers make of
       it that were told the shuffled attribute.
-    study: what is common to all.
 
   Returns:
     Rows, and sentences that must not be overlooked.
   """
-  frame, alpha = study.frame, 1 - study.level
+  frame = trial.frame
   column = cases[0].best.column
   tested = [case for case in cases if case.best.beyond is not None]
-  draws = stats.draws_needed(len(tested), alpha, frame.models)
-  p = cells.p_values([c.best for c in tested], frame, draws, True, study.seed)
+  draws = stats.draws_needed(len(tested), trial.alpha, frame.models)
+  p = cells.p_values([c.best for c in tested], frame, draws, True, trial.seed)
   adjusted = verdict.adjusted(
     [p_S[case.alive_S] for case, p_S in zip(tested, p, strict=True)]
   )
-  shuffled, last = _shuffled(controls, draws, study)
+  shuffled, last = _shuffled(controls, draws, trial)
   majority = reference.by_labels(column, frame, use_task=False)
   plain_p = float(adjusted[0]) if tested else np.nan
-  tap = _Tap(study, cases[0], plain_p, max(len(tested) - 1, 1), majority, shuffled)
+  tap = _Tap(trial, cases[0], plain_p, max(len(tested) - 1, 1), majority, shuffled)
   out, loud = [], []
   for i, (case, on_front) in enumerate(zip(cases, measures.front(cases), strict=True)):
     p_S, leak_p = (p[i], float(adjusted[i])) if tested else (None, np.nan)
     mine, said = _case(case, tap, on_front, leak_p, p_S)
     out += mine
     loud += said
-  return out + last, loud
+  return _plain(out + last), loud
 
 
-def grounds(raw: Scored, study: Study) -> list[Row]:
+def _plain(out: list[Row]) -> list[Row]:
+  """Without the recall of each class: the table of a study is long enough."""
+  return [row for row in out if row.metric != "recall"]
+
+
+def grounds(trial: Trial, raw: Scored) -> list[Row]:
   """What the most frequent class, the task label alone and the input itself say."""
-  frame, column = study.frame, raw.column
-  majority = reference.by_labels(column, frame, use_task=False)
-  controls = {"majority": majority}
-  if frame.C > 1:
-    controls["label"] = reference.by_labels(column, frame, use_task=True)
-  out: list[Row] = []
-  for subject, numbers in controls.items():
-    row = study.base._replace(subject=subject)
-    many = rows.series(row, column, frame, numbers, [""] * frame.models, majority)
-    out += _both(many, study)
-  return out + _control(raw, study, None) + _certified(raw, study)
+  majority = reference.by_labels(raw.column, trial.frame, use_task=False)
+  controls = conclude_audit.grounds(trial, raw.column, majority)
+  return _plain(controls + _control(raw, trial, None) + _certified(raw, trial))
 
 
 def _shuffled(
-  controls: list[Scored], draws: int, study: Study
+  controls: list[Scored], draws: int, trial: Trial
 ) -> tuple[dict[str, Row], list[Row]]:
   """eraser -> share of a shuffled attribute, with its own p; and all rows of these."""
   shares, out = {}, []
-  p = cells.p_values(controls, study.frame, draws, True, study.seed)
+  p = cells.p_values(controls, trial.frame, draws, True, trial.seed)
   for cell, p_S in zip(controls, p, strict=True):
-    mine = _control(cell, study, p_S)
+    mine = _control(cell, trial, p_S)
     eraser = json.loads(cell.lane.setting or "{}").get("eraser", "")
     (at,) = (
       i
@@ -127,49 +115,36 @@ def _shuffled(
   return shares, out
 
 
-def _control(cell: Scored, study: Study, p_S: np.ndarray | None) -> list[Row]:
+def _control(cell: Scored, trial: Trial, p_S: np.ndarray | None) -> list[Row]:
   """What is read of something that no one tried to change."""
-  majority = reference.by_labels(cell.column, study.frame, use_task=False)
-  base = study.base._replace(setting=cell.lane.setting)
-  alone, beyond = rows.of_scored(base, cell, study.frame, majority, p_S)
-  return _both([*alone, *([] if beyond is None else [beyond])], study)
+  majority = reference.by_labels(cell.column, trial.frame, use_task=False)
+  alone, beyond = rows.of_scored(trial, cell, majority, p_S)
+  return rows.both([*alone, *([] if beyond is None else [beyond])], trial)
 
 
-def _certified(cell: Scored, study: Study, there: list[int] | None = None) -> list[Row]:
-  if cell.column.kind != "discrete":
-    return []
-  base = study.base._replace(setting=cell.lane.setting)
-  return certified.rows(cell, study.frame, base, study.seeds, study.level, there)
-
-
-def _both(many: list[rows.Series], study: Study) -> list[Row]:
-  many = [one for one in many if one.row.metric != "recall"]
-  return [
-    *(rows.aggregate(one, study.level) for one in many),
-    *rows.per_model(many, study.seeds, study.level),
-  ]
+def _certified(cell: Scored, trial: Trial, there: list[int] | None = None) -> list[Row]:
+  return certified.rows(trial, cell, there) if cell.column.kind == "discrete" else []
 
 
 def _case(
   case: Case, tap: _Tap, on_front: bool, leak_p: float, p_S: np.ndarray | None
 ) -> tuple[list[Row], list[str]]:
-  study, lane = tap.study, case.best.lane
-  frame, level = study.frame, study.level
-  row = study.base._replace(
-    subject=case.subject, setting=case.setting, layer=lane.layer, layer_index=lane.depth,
-    width=lane.z_SND.shape[-1], attribute=case.best.column.name,
-    classes=len(case.best.column.labels) or None, level=level, num_seeds=len(case.alive),
+  trial, frame, level = tap.trial, tap.trial.frame, tap.trial.level
+  row = trial.row(
+    case.best.lane, case.best.column, subject=case.subject, setting=case.setting,
+    level=level, num_seeds=len(case.alive),
   )  # fmt: skip
   if not case.alive:
     lost = row._replace(metric="share_beyond_task", verdict=DIVERGED)
     return [lost], [
       f"{case.name}: every model diverged: lower its weight or learning rates"
     ]
-  base = study.base._replace(setting=case.setting)
-  alone, beyond = rows.of_scored(base, case.best, frame, tap.majority, p_S)
+  alone, beyond = rows.of_scored(trial, case.best, tap.majority, p_S)
   alone = [_living(one, case) for one in alone]
-  out = _both(alone, study) + _both([_accuracy(case, frame, row)], study)
-  out += _certified(case.best, study, case.alive)
+  blank = row._replace(attribute="", num_seeds=None, level=None)
+  accuracy = rows.task_accuracy(trial, blank, case.correct_SN, case.alive_S)
+  out = rows.both(alone, trial) + rows.both([accuracy], trial)
+  out += _certified(case.best, trial, case.alive)
   beyond_rows, loud = _beyond(
     case, tap, row, None if beyond is None else _living(beyond, case), (leak_p, p_S)
   )
@@ -180,7 +155,7 @@ def _case(
     out.append(_difference(row, "task_cost", "share", cost, pairs))
   out.append(row._replace(metric="on_front", unit="", value=float(on_front), level=None))
   if not case.alive_S.all():
-    gone = [s for s, alive in zip(study.seeds, case.alive_S, strict=True) if not alive]
+    gone = [s for s, alive in zip(trial.seeds, case.alive_S, strict=True) if not alive]
     loud.append(f"{case.name}: seeds {gone} diverged and are left out")
     dead = float(len(gone))
     out.append(row._replace(metric="diverged", unit="models", value=dead, level=None))
@@ -192,11 +167,11 @@ def _beyond(
   p: tuple[float, np.ndarray | None],
 ) -> tuple[list[Row], list[str]]:  # fmt: skip
   """The rows that conclude: what is left beyond the task, its verdict and its flag."""
-  study, (leak_p, p_S) = tap.study, p
-  frame, level, plain = study.frame, study.level, tap.plain
+  trial, (leak_p, p_S) = tap.trial, p
+  frame, level, plain = trial.frame, trial.level, tap.plain
   if beyond is None or p_S is None:
     said = _said(verdict.ENTAILED, np.nan)
-    return rows.of_verdict(row, None, said, np.nan, "", len(case.alive), level), []
+    return rows.of_verdict(row, None, said, np.nan, ""), []
   left = Left(
     stats.combine(p_S[case.alive_S]) <= 1 - level,
     tap.plain_p <= 1 - level,
@@ -221,9 +196,8 @@ def _beyond(
       f"reads {100 * (told.value or 0.0):.0f} % beyond the task of an attribute that z "
       "knows nothing of"
     )
-  args = (missed, grade, len(case.alive), level)
-  out = rows.of_verdict(row, beyond, _said(word, leak_p), *args)
-  out += rows.per_model([beyond], study.seeds, level)
+  out = rows.of_verdict(row, beyond, _said(word, leak_p), missed, grade)
+  out += rows.per_model([beyond], trial)
   if case is not plain:
     pairs = int((case.alive_S & plain.alive_S).sum())
     unit = rows.UNITS["share_beyond_task"]
@@ -247,32 +221,15 @@ def _living(one: rows.Series, case: Case) -> rows.Series:
   return one._replace(metrics=[metric if alive else None for metric, alive in there])
 
 
-def _accuracy(case: Case, frame: Frame, row: Row) -> rows.Series:
-  test = frame.part("test")
-  everywhere = np.ones(test.stop - test.start, bool)
-  top = [float(np.bincount(y).max() / len(y)) for y in frame.y_SN[:, test]]
-  blank = row._replace(
-    metric="task_accuracy", unit="share", attribute="", num_seeds=None, level=None,
-    classes=frame.C,
-  )  # fmt: skip
-  one = rows.Series(
-    blank,
-    [stats.mean(right.astype(float)) for right in case.correct_SN],
-    [frame.units(s, everywhere) for s in range(frame.models)],
-    [""] * frame.models, None, list(top), [0] * frame.models,
-  )  # fmt: skip
-  return _living(one, case)
-
-
 def _by_attacker(case: Case, tap: _Tap) -> list[Row]:
   """What each attacker alone reads."""
   out = []
   for name, cell in case.by_attacker.items():
     setting = json.dumps(json.loads(case.setting or "{}") | {"attacker": name})
-    base = tap.study.base._replace(setting=setting)
+    its = cell._replace(lane=cell.lane._replace(setting=setting))
     out += [
-      rows.aggregate(_living(one, case), tap.study.level)
-      for one in rows.of_scored(base, cell, tap.study.frame, tap.majority, None)[0]
+      rows.aggregate(_living(one, case), tap.trial.level)
+      for one in rows.of_scored(tap.trial, its, tap.majority, None)[0]
       if one.row.metric in ("share", "accuracy", "r2", "information")
     ]
   return out

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from ovl import stats
-from ovl.judge.cells import Column, Frame, Scored
+from ovl.judge.cells import Column, Scored
+from ovl.judge.trial import Trial
 from ovl.judge.verdict import Conclusion
 from ovl.stats import Metric
 from ovl.types import Critic, Lane, Row
@@ -47,10 +48,11 @@ class Series(NamedTuple):
 
 
 def series(
-  row: Row, column: Column, frame: Frame, numbers: list[dict[str, Metric]],
+  trial: Trial, row: Row, column: Column, numbers: list[dict[str, Metric]],
   method: list[str], majority: list[dict[str, Metric]] | None = None,
 ) -> list[Series]:  # fmt: skip
   """Splits the numbers of S models into one series a metric."""
+  frame = trial.frame
   test, probe = frame.part("test"), frame.part("probe")
   units, n_train, chances = [], [], []
   for s in range(frame.models):
@@ -71,8 +73,6 @@ def series(
           metric=metric,
           setting=setting or row.setting,
           unit=UNITS.get(metric, "share"),
-          attribute=column.name,
-          classes=len(column.labels) or None,
           bound="lower" if metric in ("information", "share_beyond_task") else "",
         ),
         [one.get(name) for one in numbers],
@@ -100,10 +100,11 @@ def _chance(column: Column, s_N: np.ndarray) -> dict[str, float]:
   }
 
 
-def per_model(many: list[Series], seeds: list[int], level: float) -> list[Row]:
+def per_model(many: list[Series], trial: Trial) -> list[Row]:
   """Rows with `seed`: intervals are over that model's test groups, or rows."""
   rows = []
-  for s, seed in enumerate(seeds):
+  level = trial.level
+  for s, seed in enumerate(trial.seeds):
     for one in many:
       if (metric := one.metrics[s]) is None:
         continue
@@ -149,96 +150,122 @@ def aggregate(one: Series, level: float) -> Row:
   )
 
 
+def both(many: list[Series], trial: Trial) -> list[Row]:
+  """The row over models of each series, then those of single models."""
+  return [*(aggregate(one, trial.level) for one in many), *per_model(many, trial)]
+
+
 def of_scored(
-  base: Row, cell: Scored, frame: Frame, majority: list[dict[str, Metric]],
-  p_S: np.ndarray | None,
-) -> tuple[list[Series], Series | None]:  # fmt: skip
+  trial: Trial, cell: Scored, majority: list[dict[str, Metric]], p_S: np.ndarray | None
+) -> tuple[list[Series], Series | None]:
   """The series of one tap and attribute: alone, and beyond the task."""
-  row = base._replace(
-    subject=cell.lane.subject,
-    layer=cell.lane.layer,
-    layer_index=cell.lane.depth,
-    width=cell.lane.z_SND.shape[-1],
-  )
-  alone = series(row, cell.column, frame, cell.metrics, cell.method, majority)
+  row = trial.row(cell.lane, cell.column)
+  alone = series(trial, row, cell.column, cell.metrics, cell.method, majority)
   if cell.beyond is None:
     return alone, None
   numbers = [{"share_beyond_task": metric} for metric in cell.beyond]
-  beyond = series(row, cell.column, frame, numbers, cell.beyond_method)[0]
+  beyond = series(trial, row, cell.column, numbers, cell.beyond_method)[0]
   return alone, beyond._replace(p=p_S)
 
 
-def of_score(
-  base: Row, name: str, critic: Critic, lane: Lane, column: Column, found_SB: np.ndarray,
-  frame: Frame, seeds: list[int], level: float,
-) -> list[Row]:  # fmt: skip
-  """What a critic without parameters says of each model's test part, and over models.
+class Statistic(NamedTuple):
+  """What a critic without parameters says of a tap and an attribute.
+
+  Attributes:
+    name: of the critic.
+    critic: itself.
+    lane: the tap.
+    column: the attribute.
+    values_SB: of each model's test part, then of disjoint blocks of its rows.
+  """
+
+  name: str
+  critic: Critic
+  lane: Lane
+  column: Column
+  values_SB: np.ndarray
+
+
+def of_statistic(trial: Trial, one: Statistic) -> list[Row]:
+  """Of each model, and over models.
 
   The spread of disjoint blocks of rows stands for that of resampled rows (which repeat,
   and nearest neighbours take repeats for dependence).
   """
-  test = frame.part("test")
-  row = base._replace(
-    subject=lane.subject, layer=lane.layer, layer_index=lane.depth,
-    width=lane.z_SND.shape[-1], attribute=column.name, method=name,
-    classes=len(column.labels) or None, level=level, bound=critic.bound or "",
-    metric="information" if critic.unit == "nats" else name,
-    unit=critic.unit or "score", setting=json.dumps({"critic": name}),
-    n_eval=int(column.mask_SN[:, test].sum(1).min()), chance=0.0,
+  test, level, critic = trial.frame.part("test"), trial.level, one.critic
+  row = trial.row(
+    one.lane, one.column, method=one.name, level=level, bound=critic.bound or "",
+    metric="information" if critic.unit == "nats" else one.name,
+    unit=critic.unit or "score", setting=json.dumps({"critic": one.name}),
+    n_eval=int(one.column.mask_SN[:, test].sum(1).min()), chance=0.0,
   )  # fmt: skip
-  values_S, blocks_SB = found_SB[:, 0], found_SB[:, 1:]
+  values_S, blocks_SB = one.values_SB[:, 0], one.values_SB[:, 1:]
   B = blocks_SB.shape[1]
   error_S = blocks_SB.std(1, ddof=1) / np.sqrt(B)
   half_S = scipy_stats.t.ppf((1 + level) / 2, B - 1) * error_S
   low, high = values_S[0] - half_S[0], values_S[0] + half_S[0]
   if len(values_S) > 1:
     _, _, low, high = stats.excess(values_S, level, float(np.square(error_S).mean()))
-  each = zip(seeds, values_S, half_S, strict=True)
+  each = zip(trial.seeds, values_S, half_S, strict=True)
   return [
     *(
       row._replace(seed=seed, value=float(v), low=float(v - half), high=float(v + half))
       for seed, v, half in each
     ),
     row._replace(
-      num_seeds=len(seeds), value=float(values_S.mean()), low=float(low), high=float(high)
+      num_seeds=len(values_S), value=float(values_S.mean()), low=float(low),
+      high=float(high),
     ),
   ]  # fmt: skip
 
 
+def task_accuracy(
+  trial: Trial, row: Row, correct_SN: np.ndarray, alive_S: np.ndarray | None = None
+) -> Series:
+  """How often the task is got right; None of the models that diverged."""
+  frame = trial.frame
+  test = frame.part("test")
+  everywhere = np.ones(test.stop - test.start, bool)
+  top = [float(np.bincount(y).max() / len(y)) for y in frame.y_SN[:, test]]
+  alive = np.ones(frame.models, bool) if alive_S is None else alive_S
+  return Series(
+    row._replace(metric="task_accuracy", unit="share", classes=frame.C),
+    [
+      stats.mean(right.astype(float)) if there else None
+      for right, there in zip(correct_SN, alive, strict=True)
+    ],
+    [frame.units(s, everywhere) for s in range(frame.models)],
+    [""] * frame.models, None, list(top), [0] * frame.models,
+  )  # fmt: skip
+
+
 def of_verdict(
-  row: Row, one: Series | None, said: Conclusion, detectable: float, grade: str,
-  models: int, level: float,
-) -> list[Row]:  # fmt: skip
+  row: Row, one: Series | None, said: Conclusion, detectable: float, grade: str
+) -> list[Row]:
   """The three aggregate rows that conclude a tap x attribute.
 
   Args:
-    row: what they have in common.
+    row: what they have in common, `num_seeds` and `level` among it.
     one: the share beyond the task; None where there is none: the row still carries the
       verdict.
     said: the conclusion.
     detectable: the smallest share the leak test would have found; nan where untested.
     grade: the flag.
-    models: S.
-    level: of the intervals.
   """
-  row = row._replace(num_seeds=models, level=level, unit=UNITS["share_beyond_task"])
-  name = "share_beyond_task"
-  head = row._replace(metric=name, bound="lower")
+  row = row._replace(unit=UNITS["share_beyond_task"])
+  nothing = row._replace(value=np.nan, low=np.nan, high=np.nan)
+  head = nothing._replace(metric="share_beyond_task", bound="lower")
   if one is not None:
-    head = aggregate(one, level)._replace(p=said.leak_p, flag=grade)
+    head = aggregate(one, row.level or 0.0)._replace(p=said.leak_p, flag=grade)
   found = [head._replace(verdict=said.verdict)]
   if np.isfinite(said.excess):
     found.append(
       row._replace(
-        metric="excess_share",
-        value=said.excess,
-        low=said.excess_low,
-        high=said.excess_high,
-        p=said.excess_p,
-        chance=0.0,
+        metric="excess_share", value=said.excess, low=said.excess_low,
+        high=said.excess_high, p=said.excess_p, chance=0.0,
         verdict="reduced" if said.reduced else "",
       )
-    )
+    )  # fmt: skip
   if np.isfinite(detectable):
     found.append(row._replace(metric="detectable_share", value=detectable))
   return found

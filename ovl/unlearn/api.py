@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovl import fit, grid, probes
+from ovl import fit
 from ovl.about import run_id
 from ovl.judge import cells, removal
+from ovl.judge.trial import Trial
 from ovl.load import settings as settings_of
+from ovl.readings import TREES, note, readers
 from ovl.run import Result, Run
+from ovl.subjects import Subject
+from ovl.subjects.networks import layers
 from ovl.types import BadInput, Row
-from ovl.unlearn import trees
 from ovl.unlearn.attack import Attack, cases, permuted, raw
-from ovl.unlearn.points import Point, Studio, points, subjects
-from ovl.unlearn.settings import TREES, Settings, known
+from ovl.unlearn.penalised import Studio, points, subjects
+from ovl.unlearn.settings import Settings, known
 
 
 def study(run: Run) -> Result:
@@ -44,9 +47,7 @@ def study(run: Run) -> Result:
     raise BadInput(f"unlearn.attribute={made.attribute!r}: {column.state}")
   studio = Studio(ground, frame, made, run)
   subjects(studio)
-  fresh = [name for name in made.attackers if name != TREES]
-  probes.critics(fresh, column.kind, "unlearn.attackers")
-  settings_of(grid.Schedule, made.schedule, "unlearn.schedule")
+  fresh = readers(made.attackers, column.kind, frame, made.schedule, "unlearn.attackers")
   run.begin()
   found = list(points(studio))
 
@@ -54,16 +55,21 @@ def study(run: Run) -> Result:
     run=run_id(config), kind="unlearn", dataset=ground.dataset.name,
     task=" / ".join(ground.dataset.labels), model=config["model"]["name"],
   )  # fmt: skip
-  attack = Attack(column, frame, made, run)
-  study = removal.Study(frame, base, ground.seeds, made.level, ground.seeds[0])
-  rows, loud = _judged(found, ground.dataset.x, attack, study, run)
-  note = trees.note(column, frame) if TREES in made.attackers else ""
+  attack = Attack(column, fresh, list(layers(ground)), made.max_width)
+  trial = Trial(frame, base, ground.seeds, made.level, ground.seeds[0])
+  rows = removal.grounds(trial, raw(ground.dataset.x, attack, run.part(0.5, 0.55)))
+  loud: list[str] = []
+  for number, tap in enumerate(made.taps):
+    edges = 0.55 + 0.45 * (np.arange(2) + number) / len(made.taps)
+    mine, warned = _judged(found, tap, attack, trial, run.part(*edges))
+    rows, loud = rows + mine, loud + [w for w in warned if w not in loud]
+  few = note(column, frame) if TREES in made.attackers else ""
   about = run.about(
     verb="unlearn",
     title=f"{ground.dataset.name}: what it takes to forget {made.attribute}",
     dataset=base.dataset, task=base.task, model=base.model, num_models=frame.models,
     level=made.level, readers=made.attackers, warnings=loud,
-    notes=[said for said in (ground.dataset.note, note) if said],
+    notes=[said for said in (ground.dataset.note, few) if said],
     split={"train": int(ground.part["train"].shape[1])}
     | dict(zip(("probe", "stop", "test"), frame.sizes, strict=True)),
   )  # fmt: skip
@@ -71,17 +77,10 @@ def study(run: Run) -> Result:
 
 
 def _judged(
-  found: list[Point], x_N: np.ndarray, attack: Attack, study: removal.Study, run: Run
+  found: list[Subject], tap: str, attack: Attack, trial: Trial, run: Run
 ) -> tuple[list[Row], list[str]]:
-  """Attacks every point at every tap, then concludes."""
-  made = attack.made
-  rows = removal.grounds(raw(x_N, attack, run.part(0.5, 0.55)), study)
-  loud: list[str] = []
-  for number, tap in enumerate(made.taps):
-    start, mid, end = 0.55 + 0.45 * (number + np.array([0, 0.9, 0.98])) / len(made.taps)
-    attacked = cases(found, tap, attack, run.part(start, mid))
-    held = permuted(found, tap, attack, run.part(mid, end))
-    run.progress(float(end), "permutation tests")
-    mine, warned = removal.conclude(attacked, held, study)
-    rows, loud = rows + mine, loud + [w for w in warned if w not in loud]
-  return rows, loud
+  """Attacks every subject at a tap, then concludes."""
+  attacked = cases(found, tap, attack, run.part(0.0, 0.9))
+  held = permuted(found, tap, attack, run.part(0.9, 0.98))
+  run.progress(0.98, "permutation tests")
+  return removal.judge(trial, attacked, held)

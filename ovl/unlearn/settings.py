@@ -10,9 +10,9 @@ import numpy as np
 
 from ovl import step
 from ovl.load import defaults, load, names, nearest
+from ovl.readings import TREES
 from ovl.types import Attribute, BadInput
 
-TREES = "trees"
 RESERVED = ("no_penalty", "untrained", "label", "majority", "raw", "permuted")
 _TERM = {f.name for f in fields(step.Term)} - {
   "name", "critic", "kind", "outputs", "penalty", "attribute",

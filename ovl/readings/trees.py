@@ -18,12 +18,12 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def read(lanes: list[Lane], column: Column, frame: Frame, seed: int) -> list[Found]:
-  """Boosted trees of every lane and model, alone and with the task label.
+def read(lanes: list[Lane], cols: list[Column], frame: Frame, seed: int) -> list[Found]:
+  """Boosted trees of every lane, attribute and model, alone and with the task label.
 
   Args:
     lanes: the taps.
-    column: the attribute.
+    cols: attributes of one kind.
     frame: the rows; trees learn from at most `ROWS` of the probe part.
     seed: of the rows that are drawn.
 
@@ -34,23 +34,31 @@ def read(lanes: list[Lane], column: Column, frame: Frame, seed: int) -> list[Fou
     Friedman (2001), "Greedy function approximation: a gradient boosting machine"; Ke et
     al. (2017), LightGBM, on whose histograms scikit-learn's are modelled.
   """
-  return [_lane(lane, column, frame, seed) for lane in lanes]
+  return [_lane(lane, cols, frame, seed) for lane in lanes]
 
 
-def _lane(lane: Lane, column: Column, frame: Frame, seed: int) -> Found:
-  outputs = []
-  for s in range(frame.models):
-    inputs = [lane.z_SND[s]]
+def _lane(lane: Lane, cols: list[Column], frame: Frame, seed: int) -> Found:
+  """Outputs `[S, V, A, N, K]` of the stop and the test part."""
+  K = max(c.outputs for c in cols)
+  stop, test = [], []
+  for s, z_ND in enumerate(np.asarray(lane.z_SND)):
+    inputs = [z_ND]
     if frame.C > 1:
       task = np.eye(frame.C, dtype=np.float32)[frame.y_SN[s]]
-      inputs.append(np.concatenate([lane.z_SND[s], task], 1))
+      inputs.append(np.concatenate([z_ND, task], 1))
     with threadpool_limits(1):  # small trees spend their time waiting for threads
-      outputs.append([_one(z, column, frame, s, seed) for z in inputs])
-  stop, test = (
-    np.stack([np.stack([one[part] for one in model]) for model in outputs])[:, :, None]
-    for part in (0, 1)
-  )
-  return Found(stop, test, np.ones(stop.shape[:3], bool))
+      outputs = [[_padded(_one(z, c, frame, s, seed), K) for c in cols] for z in inputs]
+    stop.append(np.stack([np.stack([one[0] for one in each]) for each in outputs]))
+    test.append(np.stack([np.stack([one[1] for one in each]) for each in outputs]))
+  stop_SVANK, test_SVANK = np.stack(stop), np.stack(test)
+  return Found(stop_SVANK, test_SVANK, np.ones(stop_SVANK.shape[:3], bool))
+
+
+def _padded(parts: tuple[np.ndarray, np.ndarray], K: int) -> list[np.ndarray]:
+  """Classes that another attribute has and this one has not are impossible."""
+  return [
+    np.pad(x_NK, ((0, 0), (0, K - x_NK.shape[1])), constant_values=-30.0) for x_NK in parts
+  ]
 
 
 def note(column: Column, frame: Frame) -> str:
