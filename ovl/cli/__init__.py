@@ -17,7 +17,9 @@ import ovl
 from ovl import workdir
 from ovl.cli.experiment import complete, configs, keys, named
 from ovl.load import nearest
+from ovl.report import compare
 from ovl.run import Verb, reopened, run, verb, verbs
+from ovl.run import named as named_run
 from ovl.types import BadInput
 
 COUNTS = ("none", "one", "two")
@@ -126,7 +128,7 @@ def perform(name: str, words: list[str]) -> int:
   values, paths, label = parse(name, one, words)
   given = _flags(values)
   config = {} if given.get("config") is None else given["config"].to_dict()
-  config |= one.asked(paths, given)
+  config = named_run(name, config | one.asked(paths, given))
   if one.config:
     given["workdir"] = given["workdir"] or f"ovl-runs/{_stem(name)}-{_label(paths, label)}"
   directory = pathlib.Path(given["workdir"]) if given["workdir"] else None
@@ -166,12 +168,38 @@ def _note(text: str) -> None:
   sys.stderr.write(f"{text}\n")
 
 
+REPORT = """usage: ovl report W
+       ovl report W1 W2 [--workdir=DIR]
+
+draws a finished run again, from its workdir alone; or two side by side: the same cells,
+and what they differ by, as a table and, with --workdir, as DIR/compare.html"""
+
+
 def redraw(words: list[str]) -> int:
-  """`ovl report W`: the page of a finished run again, from the workdir alone."""
-  for word in words:
-    result = reopened(word)
-    _say(result.table())
-    _say(f"report: {result.draw(word)}")
+  """`ovl report W`, `ovl report W1 W2`: finished runs, from their workdirs alone."""
+  if {"-h", "--help"} & set(words):
+    _say(REPORT)
+    return 0
+  values = flags.FlagValues()
+  flags.DEFINE_string(*WORKDIR, flag_values=values)
+  try:
+    _, *paths = values(["ovl", *words])
+  except flags.Error as error:
+    raise BadInput(f"ovl report: {' '.join(str(error).split())}") from error
+  if len(paths) not in (1, 2):
+    what = f"{len(paths)} workdirs" if paths else "no workdir"
+    raise BadInput(f"ovl report: {what}; expected W of a finished run, or W1 W2")
+  if len(paths) == 1 and values.workdir:
+    raise BadInput("ovl report W draws into W; --workdir is for W1 W2")
+  found = [reopened(path) for path in paths]
+  if len(found) == 1:
+    _say(found[0].table())
+    _say(f"report: {found[0].draw(paths[0])}")
+    return 0
+  first, second = (compare.Side(paths[i], *found[i]) for i in (0, 1))
+  _say(compare.text(first, second))
+  if values.workdir:
+    _say(f"report: {compare.write(first, second, pathlib.Path(values.workdir))}")
   return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import jinja2
 import markupsafe
 
 from ovl.about import About
-from ovl.report.table import Table, escaped, interval, markdown, number
+from ovl.report.table import Table, escaped, interval, markdown, number, paragraph
 from ovl.types import Row
 
 
@@ -109,6 +110,9 @@ def _facts(rows: list[Row], about: About) -> list[str]:
   facts = [f"{word} {name}" for word, name in named.items() if name]
   if about.num_models > 1 or about.split:
     facts.append(f"{about.num_models} model{'s' * (about.num_models != 1)}")
+  if about.split:
+    parts = (f"{part} {count}" for part, count in about.split.items())
+    facts.append(f"{', '.join(parts)} rows")
   for row in rows:
     if (row.subject, row.metric, row.seed) == ("trained", "task_accuracy", None):
       facts.append(f"task accuracy {interval(row, 3)}")
@@ -127,7 +131,7 @@ def _closing(page: Page, about: About) -> Section:
     ran.append(", ".join(named) + ".")
   return Section(
     "Numbers and settings",
-    ["Every number is in the rows; pictures lie beside them."],
+    ["Every number, also those of single models, is in the rows beside this page."],
     files=["rows.csv", "rows.jsonl", *(f"plots/{one.name}.png" for one in page.pictures)],
     note=" ".join(ran),
   )
@@ -151,12 +155,12 @@ def text(page: Page) -> str:
   """The page as Markdown; no word in it is a mark."""
   out = [f"# {escaped(page.title)}"]
   if page.facts:
-    out.append(" · ".join(map(escaped, page.facts)))
+    out.append(paragraph(" · ".join(page.facts)))
   leads = [one for one in page.sections if one.lead]
   for one in leads:
     out += _section(one)
   out += [f"**Warning.** {escaped(warning)}" for warning in page.warnings]
-  out += map(escaped, page.notes)
+  out += map(paragraph, page.notes)
   for one in page.sections:
     if not one.lead:
       out += _section(one)
@@ -165,10 +169,10 @@ def text(page: Page) -> str:
 
 def _section(one: Section) -> list[str]:
   out = [f"{'###' if one.minor else '##'} {escaped(one.title)}"] if one.title else []
-  out += map(escaped, one.sentences)
+  out += map(paragraph, one.sentences)
   if one.picture is not None:
     out.append(f"![{escaped(one.picture.alt)}](plots/{one.picture.name}.png)")
-    out += [escaped(one.picture.caption)] if one.picture.caption else []
+    out += [paragraph(one.picture.caption)] if one.picture.caption else []
   if one.table is not None:
     out.append(markdown(one.table))
   if one.terms:
@@ -177,5 +181,7 @@ def _section(one: Section) -> list[str]:
   if one.files:
     out.append(", ".join(f"[{name}]({name})" for name in one.files))
   if one.source:
-    out.append("\n".join(f"    {line}" for line in one.source.splitlines()))
-  return out + ([escaped(one.note)] if one.note else [])
+    longest = max(map(len, re.findall("`+", one.source)), default=0)
+    fence = "`" * max(3, longest + 1)  # which no line of the source can close
+    out.append(f"{fence}\n{one.source}\n{fence}")
+  return out + ([paragraph(one.note)] if one.note else [])

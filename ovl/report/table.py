@@ -17,9 +17,9 @@ from rich.text import Text
 from ovl.types import Row
 
 # What Markdown would read as more than text; of brackets only those of a link.
-_MARKS = re.compile(
-  r"[\\|<`*~$]|^[#>+-]|^\d+(?=[.)])|(?<=\])\(|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
-)
+_MARKS = re.compile(r"[\\|<`*~$]|(?<=\])\(|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+# What begins a heading, a list, a quotation or a rule.
+_BEGINS = re.compile(r"(#+|[+-]|\d+[.)])(?=\s|$)|>|=|--")
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ def terminal(table: Table) -> str:
 
 def markdown(table: Table) -> str:
   """The table as Markdown reads it."""
-  lines = [escaped(table.caption), ""] if table.caption else []
+  lines = [paragraph(table.caption), ""] if table.caption else []
   lines.append("| " + " | ".join(map(escaped, table.heads)) + " |")
   lines.append(
     "|" + "|".join("--:" if kind == "n" else "---" for kind in table.kinds) + "|"
   )
   lines += ["| " + " | ".join(map(escaped, line)) + " |" for line in table.lines]
   for note in table.notes:
-    lines += ["", escaped(note)]
+    lines += ["", paragraph(note)]
   return "\n".join(lines)
 
 
@@ -192,10 +192,14 @@ def short(name: str, limit: int = 24) -> str:
 
 
 def escaped(text: str) -> str:
-  """A printable line in which Markdown finds no mark."""
-  return _MARKS.sub(lambda found: _behind(found.group()), plain(text))
+  """One printable line in which Markdown finds no mark."""
+  return _MARKS.sub(r"\\\g<0>", plain(text))
 
 
-def _behind(mark: str) -> str:
-  """A number that would begin a list is held back at its dot."""
-  return f"{mark}\\" if mark.isdigit() else f"\\{mark}"
+def paragraph(text: str) -> str:
+  """The same, also at its beginning."""
+  text = escaped(text)
+  if (found := _BEGINS.match(text)) is None:
+    return text
+  at = found.end() - 1 if text[0].isdigit() else 0
+  return f"{text[:at]}\\{text[at:]}"
