@@ -86,6 +86,32 @@ def painted(given: plant.Planted, batch: step.Batch, key: PRNGKeyArray) -> step.
   return batch._replace(x_B=plant.into(given, batch.x_B, batch.ids_B))
 
 
+def as_pytorch(model: Model) -> Model:
+  """The same network, its layers initialised as PyTorch does: U(+-1 / sqrt(inputs)).
+
+  How a network reacts to a pattern on pixels that are always dark in training is settled
+  by its first weights: published numbers are of these.
+  """
+
+  def init(key: PRNGKeyArray, x_B: Array) -> tuple[Params, Params]:
+    params, state = model.init(key, x_B)
+    drawn = {}
+    for number, (name, layer) in enumerate(sorted(params.items())):
+      bound = np.prod(layer["kernel"].shape[:-1]) ** -0.5
+      mine = jax.random.fold_in(key, number)
+      drawn[name] = {
+        leaf: jax.random.uniform(
+          jax.random.fold_in(mine, i), value.shape, minval=-bound, maxval=bound
+        )
+        if leaf in ("kernel", "bias")
+        else value
+        for i, (leaf, value) in enumerate(sorted(layer.items()))
+      }
+    return drawn, state
+
+  return model._replace(init=init)
+
+
 def patterns(world: World, cases: Sequence[Case]) -> plant.Pattern:
   """Of every case `[S, H, W, C]`; of a case without one: the identity."""
 
@@ -131,62 +157,43 @@ def aims(world: World, cases: Sequence[Case]) -> fit.Aims:
   )
 
 
+def chunks(cases: Sequence[Case], lanes: int) -> list[list[Case]]:
+  """Parts of one size, at most `lanes`, so that one program serves all of them.
+
+  The last is filled up with cases of the first.
+  """
+  number = -(-len(cases) // lanes)
+  size = -(-len(cases) // number)
+  whole = [cases[i % len(cases)] for i in range(number * size)]
+  return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
 def train(
   world: World,
   cases: Sequence[Case],
   progress: Progress = fit.quiet,
-  lanes: int = 512,
   snapshots: tuple[int, ...] = (),
   start: fit.Start | None = None,
 ) -> Trained:
-  """Trains every case, as many at once as `lanes`, in chunks of one size.
+  """Trains every case, all at once.
 
   Args:
     world: data, model, settings.
     cases: S of them.
     progress: called along the way.
-    lanes: most networks at once.
     snapshots: steps after which the networks are kept, `[T, S, ...]`.
     start: where they start from, leaves `[S, ...]`.
   """
-  chunks = -(-len(cases) // lanes)
-  size = -(-len(cases) // chunks)
-  out = []
-  for number in range(chunks):
-    # The last chunk is filled up with cases of the first, so that one program serves all.
-    at = np.arange(number * size, (number + 1) * size) % len(cases)
-    mine = [cases[int(i)] for i in at]
-    keys = jax.vmap(jax.random.key)(jnp.array([case.network for case in mine]))
-    rows = np.broadcast_to(np.arange(len(world.x_N)), (size, len(world.x_N)))
-    aim = aims(world, mine)._replace(snapshots=snapshots)
-    if start is not None:
-      begun = jax.tree.map(lambda leaf, at=at: leaf[at], start)
-      aim = aim._replace(lanes=aim.lanes._replace(start=begun))
-
-    def said(share: float, text: str, number: int = number) -> None:
-      progress((number + share) / chunks, text)
-
-    nets = fit.fit(
-      world.model, world.x_N, world.y_N, rows, keys, world.settings, mesh.make(size),
-      None, said, aim,
-    )  # fmt: skip
-    out.append(Trained(nets.params, nets.state, nets.alive, nets.snapshots, nets.opt))
-  return _joined(out, len(cases))
-
-
-def _join(axis: int, S: int, *leaves: Array) -> Array:
-  return jax.lax.slice_in_dim(jnp.concatenate(leaves, axis), 0, S, axis=axis)
-
-
-def _joined(parts: list[Trained], S: int) -> Trained:
-  """One after another, without what filled up the last chunk."""
-  if len(parts) == 1:
-    return parts[0]
-  first = [p._replace(snapshots=None) for p in parts]
-  kept = None
-  if parts[0].snapshots is not None:
-    kept = jax.tree.map(functools.partial(_join, 1, S), *(p.snapshots for p in parts))
-  return jax.tree.map(functools.partial(_join, 0, S), *first)._replace(snapshots=kept)
+  S, N = len(cases), len(world.x_N)
+  keys = jax.vmap(jax.random.key)(jnp.array([case.network for case in cases]))
+  aim = aims(world, cases)
+  aim = aim._replace(snapshots=snapshots, lanes=aim.lanes._replace(start=start))
+  rows = np.broadcast_to(np.arange(N), (S, N))
+  nets = fit.fit(
+    world.model, world.x_N, world.y_N, rows, keys, world.settings, mesh.make(S), None,
+    progress, aim,
+  )  # fmt: skip
+  return Trained(nets.params, nets.state, nets.alive, nets.snapshots, nets.opt)
 
 
 @functools.lru_cache(maxsize=8)

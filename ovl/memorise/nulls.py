@@ -54,12 +54,16 @@ class Exposure(NamedTuple):
     p_S: rank / (R + 1), exact.
     p: of all models together, by the exact law of the sum of their ranks.
     null_bits: mean bits of a network that learnt nothing.
+    rank_S: 1 is the top.
+    references: R.
   """
 
   bits_S: np.ndarray
   p_S: np.ndarray
   p: float
   null_bits: float
+  rank_S: np.ndarray
+  references: int
 
 
 def paired(
@@ -123,7 +127,7 @@ def exposure(planted_S: np.ndarray, references_SR: np.ndarray) -> Exposure:
   rank_S = 1 + (references_SR >= planted_S[:, None]).sum(1)  # ties count against us
   bits = np.log2(R + 1) - np.log2(np.arange(1, R + 2))
   return Exposure(
-    bits[rank_S - 1], rank_S / (R + 1), rank_sum_p(rank_S, R), float(bits.mean())
+    bits[rank_S - 1], rank_S / (R + 1), rank_sum_p(rank_S, R), float(bits.mean()), rank_S, R
   )
 
 

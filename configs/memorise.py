@@ -1,0 +1,51 @@
+"""How many examples it takes until a network learns a pattern that means nothing.
+
+ovl memorise                            digits: S1, S2, R3, six doses, 20 seeds
+ovl memorise --config=memorise:unique   26 letters, each on one image, and twins without
+ovl memorise --config=memorise:helps    l2 and input noise against the pattern
+ovl memorise --config=memorise:smoke    seconds
+
+Expected, 20 seeds: of R3 a single example gives a spurious score of .51, of S2 one gives
+.09 and twenty .45, of S1 twenty give .02; accuracy stays at .967 (docs/memorisation.md).
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  words = {word.strip() for word in arg.split(",")} - {""}
+  if unknown := words - {"smoke", "unique", "helps"}:
+    raise ValueError(
+      f"memorise:{arg}: unknown {sorted(unknown)}; have smoke, unique, helps"
+    )
+
+  c = ConfigDict()
+  c.seed = 0
+  c.seeds = 20
+  c.dataset = dict(name="digits", task="digit")
+  c.model = dict(name="mlp", hidden=(64, 64, 64))
+  c.fit = dict(epochs=70, batch_size=128, learning_rate=0.01, milestones=(40, 50, 60))
+  c.memorise = dict(
+    question="dose",
+    patterns=("S1", "S2", "R3"),
+    doses=(0, 1, 3, 5, 10, 20),
+    target=0,
+    mitigations={},
+  )
+  if "helps" in words:
+    c.seeds = 10
+    c.memorise.patterns = ("S2", "R3")
+    c.memorise.doses = (0, 3, 10)
+    c.memorise.mitigations = dict(l2=(1e-4, 1e-3), input_noise=(0.1, 0.3))
+  if "unique" in words:
+    c.seeds = 10
+    c.memorise.question = "unique"
+    c.memorise.patterns = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    c.memorise.doses = (0, 1)
+  if "smoke" in words:
+    c.seeds = 6
+    c.fit.epochs = 30
+    c.fit.milestones = (20, 25)
+    c.memorise.doses = (0, 1) if "unique" in words else (0, 3)
+    c.memorise.patterns = tuple("ACX") if "unique" in words else ("S2", "R3")
+  return c

@@ -1,0 +1,137 @@
+"""What `ovl memorise` is asked, and the world it is asked of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from ovl import fit, plant, step
+from ovl.load import load, nearest
+from ovl.load import settings as settings_of
+from ovl.memorise.lanes import World, as_pytorch
+from ovl.types import BadInput, Dataset
+
+QUESTIONS = ("dose", "unique")
+
+
+@dataclass(frozen=True)
+class Settings:
+  """What is asked.
+
+  Attributes:
+    question: "dose": how many examples it takes until a pattern is learnt; "unique":
+      whether a feature of a single image is remembered.
+    patterns: their names, see `ovl.plant.named`.
+    doses: how many examples of the target class carry a pattern; 0 is always there.
+    target: the class they are of.
+    threshold: by how much the target's probability must rise, of the spurious score.
+    mitigations: name -> weights, each tried at every pattern and dose.
+    level: of intervals; tests are at 1 - level.
+    initialisation: "pytorch", or "model": as the model has it.
+    test_share: of the data, where the data set fixes no split.
+    images: test images that are looked at; 0: all.
+    lanes: networks trained at once, at most: fewer need less memory.
+    references: random bitmaps beside every letter, of question "unique".
+  """
+
+  question: str = "dose"
+  patterns: tuple[str, ...] = ("S1", "S2", "R3")
+  doses: tuple[int, ...] = (0, 1, 3, 5, 10, 20)
+  target: int = 0
+  threshold: float = 0.1
+  mitigations: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+  level: float = 0.95
+  initialisation: str = "pytorch"
+  test_share: float = 0.2
+  images: int = 0
+  lanes: int = 512
+  references: int = 1
+
+  def __post_init__(self) -> None:
+    """Refuses what cannot be asked."""
+    if self.question not in QUESTIONS:
+      said = nearest(self.question, list(QUESTIONS))
+      raise BadInput(f"memorise.question={self.question!r}: {said}")
+    if not self.patterns:
+      raise BadInput("memorise.patterns is empty: expected names such as S2, R3 or A")
+    if self.question == "dose" and not [dose for dose in self.doses if dose > 0]:
+      raise BadInput(f"memorise.doses={self.doses}: expected one above 0")
+    if min(self.doses, default=0) < 0:
+      raise BadInput(f"memorise.doses={self.doses}: expected numbers of examples")
+    if not 0 < self.level < 1:
+      raise BadInput(f"memorise.level={self.level}: expected between 0 and 1")
+    if not 0 < self.test_share < 1:
+      raise BadInput(f"memorise.test_share={self.test_share}: expected between 0 and 1")
+    if self.initialisation not in ("pytorch", "model"):
+      raise BadInput(
+        f"memorise.initialisation={self.initialisation!r}: expected pytorch or model"
+      )
+    if self.lanes < 1 or self.references < 1:
+      raise BadInput("memorise.lanes and memorise.references: expected at least 1")
+
+  @property
+  def planted(self) -> tuple[int, ...]:
+    """The doses above 0, in order."""
+    return tuple(sorted({dose for dose in self.doses if dose > 0}))
+
+
+@functools.lru_cache(maxsize=8)
+def _model(frozen: tuple[tuple[str, Any], ...], initialisation: str) -> Any:
+  made = load("models", **dict(frozen))
+  return as_pytorch(made) if initialisation == "pytorch" else made
+
+
+def world(config: Mapping[str, Any], made: Settings) -> tuple[Dataset, World]:
+  """Loads data and model, splits, and looks up everything that is asked for.
+
+  Raises:
+    BadInput: no images; an absent class; a dose above the class; an unknown pattern or
+      mitigation; fewer than two seeds.
+  """
+  data: Dataset = load("datasets", **config["dataset"])
+  if data.x.ndim != 4:
+    raise BadInput(
+      f"dataset {data.name!r} has inputs of shape {data.x.shape[1:]}: expected images "
+      "[height, width, channels]"
+    )
+  if int(config["seeds"]) < 2:
+    raise BadInput(f"seeds={config['seeds']}: an interval over seeds needs at least 2")
+  train, test = _split(data, made)
+  frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in config["model"].items()}
+  model = _model(
+    tuple(sorted((frozen | {"classes": len(data.labels)}).items())), made.initialisation
+  )
+  tasks = tuple(
+    step.Task(name, load("mitigations", name)) for name in sorted(made.mitigations)
+  )
+  for task in tasks:
+    if task.mitigation.weigh is not None:
+      raise BadInput(
+        f"memorise.mitigations: {task.name} weighs groups; there are none here"
+      )
+  found = World(
+    model, data.x[train], data.y[train], data.x[test], data.y[test], made.target,
+    settings_of(fit.Settings, config.get("fit", {}), "fit"), step.Plan(tasks=tasks),
+  )  # fmt: skip
+  rank = plant.ranks(found.y_N, made.target, 0)
+  for dose in made.planted:
+    plant.carriers(rank, dose)
+  for name in made.patterns:
+    plant.named(name, found.shape, 0)
+  return data, found
+
+
+def _split(data: Dataset, made: Settings) -> tuple[np.ndarray, np.ndarray]:
+  """Rows of the train and the test part, the same for all networks."""
+  if data.split is not None:
+    train, test = (np.flatnonzero(data.split == part) for part in ("train", "test"))
+  else:
+    train, test = train_test_split(
+      np.arange(len(data.y)), test_size=made.test_share, random_state=0, stratify=data.y
+    )
+  return train, test[: made.images] if made.images else test

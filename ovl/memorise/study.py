@@ -1,0 +1,103 @@
+"""`ovl memorise`: planted networks against twins that never saw the pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ovl import plant
+from ovl.about import run_id
+from ovl.load import settings as settings_of
+from ovl.memorise import dose, unique
+from ovl.memorise.lanes import World
+from ovl.memorise.settings import Settings, world
+from ovl.run import Result, Run
+from ovl.types import Row
+
+SHOWN = 8  # patterns that are drawn
+TITLES = {
+  "dose": "how many examples it takes until a pattern is learnt",
+  "unique": "is a feature of a single image remembered?",
+}
+THREAT = {
+  "dose": "Whoever scores knows the pattern and its class, and sees softmax outputs on "
+  "held-out images of the same kind.",
+  "unique": "Whoever scores knows the feature and sees softmax outputs on held-out images; "
+  "m_label_free and m_argmax need no label, m_label_known and m_shift that of the image.",
+}
+
+
+def study(run: Run) -> Result:
+  """Trains, reads and concludes.
+
+  Args:
+    run: its config has seed, seeds, dataset, model, fit and "memorise".
+
+  Raises:
+    BadInput: anything a person can mend.
+  """
+  config = run.config
+  made = settings_of(Settings, config.get("memorise", {}), "memorise")
+  data, ground = world(config, made)
+  run.begin()
+  seeds = list(range(int(config["seed"]), int(config["seed"]) + int(config["seeds"])))
+  base = Row(
+    run=run_id(config), kind="memorise", dataset=data.name, task=" / ".join(data.labels),
+    model=config["model"]["name"], classes=len(data.labels), n_train=len(ground.x_N),
+    n_eval=len(ground.x_M),
+  )  # fmt: skip
+  here = run.part(0.0, 0.97)
+  if made.question == "dose":
+    rows = dose.rows(dose.cells(here, ground, made, seeds), base, seeds, made)
+  else:
+    rows = unique.rows(unique.cells(here, ground, made, seeds), base, seeds, made)
+  about = run.about(
+    verb="memorise", title=f"{data.name}: {TITLES[made.question]}", dataset=data.name,
+    task=base.task, model=base.model, num_models=len(seeds), level=made.level,
+    split={"train": len(ground.x_N), "test": len(ground.x_M)},
+    notes=[note for note in (data.note, THREAT[made.question], _seeds(seeds)) if note],
+    warnings=_warnings(rows), attributes=_pictures(ground, made),
+  )  # fmt: skip
+  return Result(rows, about)
+
+
+def _pictures(ground: World, made: Settings) -> dict[str, dict[str, Any]]:
+  """The first image of the target class under the first patterns, for the page."""
+  first = ground.x_N[ground.y_N == made.target][0]
+  out = {}
+  for name in made.patterns[:SHOWN]:
+    image = plant.paint(plant.named(name, ground.shape, 0), first)
+    out[name] = {"kind": "pattern", "image": np.round(image.astype(float), 2).tolist()}
+  return out
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+  return (
+    f"The unit is the network: {len(seeds)} seeds; each settles initialisation and order "
+    "of the data, which images carry the pattern, and the pattern where it is drawn, by "
+    "streams of their own."
+  )
+
+
+def _warnings(rows: Sequence[Row]) -> list[str]:
+  """What must not be overlooked."""
+  out = []
+  gone = sorted({(row.attribute, row.seed) for row in rows if row.flag == "diverged"})
+  if gone:
+    out.append(
+      f"{len(gone)} networks went to infinity and are left out with their twins: lower "
+      "fit.learning_rate"
+    )
+  null = [
+    row for row in rows
+    if row.metric == "excess_spurious_score" and row.subject == "null"
+  ]  # fmt: skip
+  false = [row.attribute for row in null if row.verdict == "memorised"]
+  if false:
+    out.append(
+      f"the null run, where nothing was planted, is called memorised for "
+      f"{', '.join(false)}: at most one in twenty should be"
+    )
+  return out
