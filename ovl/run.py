@@ -262,6 +262,11 @@ def page(name: str) -> Any:
   return verb(name).page
 
 
+def named(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+  """The config of a run; of a verb from a file it says so, and what is in that file."""
+  return dict(config) | ({"verb": os.path.abspath(name)} if name.endswith(".py") else {})
+
+
 def run(
   name: str,
   config: Mapping[str, Any],
@@ -285,7 +290,7 @@ def run(
     BadInput: anything a person can mend.
     FloatingPointError: training went to infinity.
   """
-  mine = verb(name)
+  mine, config = verb(name), named(name, config)
   _known(config, mine)
   this = Run(config, directory, progress, say)
   try:
@@ -305,7 +310,7 @@ def run(
 def _known(config: Mapping[str, Any], mine: Verb) -> None:
   """Refuses a section that nothing reads."""
   own = [section.partition(".")[0] for section in mine.settings]
-  known = [*NETWORKS, *own, *mine.keys, *verbs()]
+  known = [*NETWORKS, *own, *mine.keys, *verbs(), "verb"]
   for key in config:
     if key not in known:
       raise BadInput(f"config.{key} is unknown: {nearest(key, known)}")

@@ -14,9 +14,9 @@ from jaxtyping import Array
 
 from ovl import mesh, pooling
 from ovl.pooling import reduce
+from ovl.progress import Progress, quiet
 from ovl.types import BadInput, Model
 
-Report = Callable[[float, str], None]
 INPUT = "input"
 
 
@@ -30,7 +30,7 @@ def collect(
   *,
   max_width: int | None = None,
   batch_size: int = 1024,
-  report: Report = lambda share, said: None,
+  report: Progress = quiet,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
   """Activations of S stacked networks on each one's own rows.
 

@@ -13,4 +13,3 @@ from ovl.fit.study import prepare as prepare
 from ovl.fit.study import study as study
 from ovl.fit.train import Nets as Nets
 from ovl.fit.train import fit as fit
-from ovl.fit.train import quiet as quiet

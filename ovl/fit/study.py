@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.sharding import Mesh
 
-from ovl import mesh, rng
+from ovl import rng
 from ovl import split as splitting
 from ovl.fit.lanes import NOTHING_ELSE, Aims
 from ovl.fit.settings import Settings
-from ovl.fit.train import Nets, Report, fit, quiet
+from ovl.fit.train import Nets, fit
 from ovl.load import load
 from ovl.load import settings as settings_of
+from ovl.progress import Progress, quiet
+from ovl.run import Run
 from ovl.types import BadInput, Dataset, Model
 
 
@@ -41,7 +43,7 @@ class Ground(NamedTuple):
   def train(
     self,
     directory: str | os.PathLike[str] | None = None,
-    report: Report = quiet,
+    report: Progress = quiet,
     aims: Aims = NOTHING_ELSE,
     copies: int = 1,
   ) -> Nets:
@@ -54,9 +56,8 @@ class Ground(NamedTuple):
     keys = rng.per_seed(self.seeds[0], len(self.seeds))[lanes]
     rows = self.part["train"][lanes]
     x, y = self.dataset.x, self.dataset.y
-    devices = mesh.make(len(rows))
     return fit(
-      self.model, x, y, rows, keys, self.settings, devices, directory, report, aims
+      self.model, x, y, rows, keys, self.settings, self.devices, directory, report, aims
     )
 
 
@@ -87,14 +88,14 @@ def prepare(config: Mapping[str, Any]) -> Ground:
   part = _parts(data, dict(config.get("split", splitting.SHARES)), seed, seeds)
   settings = settings_of(Settings, config.get("fit", {}), "fit")
   return Ground(
-    data, model, part, settings, list(range(seed, seed + seeds)), mesh.make(seeds)
+    data, model, part, settings, list(range(seed, seed + seeds)), Run(config).mesh(seeds)
   )
 
 
 def study(
   config: Mapping[str, Any],
   directory: str | os.PathLike[str] | None = None,
-  report: Report = quiet,
+  report: Progress = quiet,
 ) -> Study:
   """Trains all seeds of a config.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,13 +17,8 @@ from ovl import checkpoint, mesh, step
 from ovl.fit import lanes, program
 from ovl.fit.lanes import NOTHING_ELSE, Aims
 from ovl.fit.settings import Settings
+from ovl.progress import Progress, quiet
 from ovl.types import BadInput, Model, TrainState
-
-Report = Callable[[float, str], None]  # share done, what is said beside it
-
-
-def quiet(share: float, said: str) -> None:
-  """Reports to nobody."""
 
 
 class Nets(NamedTuple):
@@ -60,7 +55,7 @@ def fit(
   settings: Settings,
   grid: Mesh,
   directory: str | os.PathLike[str] | None = None,
-  report: Report = quiet,
+  report: Progress = quiet,
   aims: Aims = NOTHING_ELSE,
 ) -> Nets:
   """Trains one network a seed on its own rows, in its own order.
@@ -125,7 +120,7 @@ def _loop(
   settings: Settings,
   aims: Aims,
   directory: str | os.PathLike[str] | None,
-  report: Report,
+  report: Progress,
 ) -> tuple[TrainState, Any]:
   """Epoch after epoch, from where it was left; the last state and the snapshots."""
   data, rows_SN, own_S, key_S = everything

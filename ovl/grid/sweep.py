@@ -14,9 +14,9 @@ from jaxtyping import Array, Key
 from ovl import mesh
 from ovl.grid.program import Data, Predictions
 from ovl.grid.train import Schedule
+from ovl.progress import Progress, quiet
 from ovl.types import Critic, Found, Lane
 
-Report = Callable[[float, str], None]
 BUCKETS = (128, 512, 1024, 2048)  # taps between two edges are padded to their widest
 
 
@@ -44,7 +44,7 @@ def sweep(
   sizes: tuple[int, int, int],
   schedule: Schedule,
   devices: Mesh,
-  report: Report = lambda share, said: None,
+  report: Progress = quiet,
 ) -> list[Found]:
   """One critic over all lanes: a program per width bucket, called lane by lane.
 
