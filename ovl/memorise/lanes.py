@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl import fit, mesh, plant, step
+from ovl import fit, plant, step
+from ovl.progress import Progress, quiet
+from ovl.run import Run
 from ovl.types import BadInput, Model, Params
-
-Progress = Callable[[float, str], None]
 
 
 class World(NamedTuple):
@@ -171,7 +171,7 @@ def chunks(cases: Sequence[Case], lanes: int) -> list[list[Case]]:
 def train(
   world: World,
   cases: Sequence[Case],
-  progress: Progress = fit.quiet,
+  progress: Progress = quiet,
   snapshots: tuple[int, ...] = (),
   start: fit.Start | None = None,
 ) -> Trained:
@@ -190,7 +190,7 @@ def train(
   aim = aim._replace(snapshots=snapshots, lanes=aim.lanes._replace(start=start))
   rows = np.broadcast_to(np.arange(N), (S, N))
   nets = fit.fit(
-    world.model, world.x_N, world.y_N, rows, keys, world.settings, mesh.make(S), None,
+    world.model, world.x_N, world.y_N, rows, keys, world.settings, Run({}).mesh(S), None,
     progress, aim,
   )  # fmt: skip
   return Trained(nets.params, nets.state, nets.alive, nets.snapshots, nets.opt)
