@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from ovl import load, results
+from ovl import load, workdir
+from ovl.contents import contents
 from ovl.types import BadInput
 
 MODEL = """
@@ -54,56 +55,56 @@ CONFIG = {
 @pytest.mark.parametrize("status", ["complete", "running"])
 def test_a_run_on_other_content_is_moved_aside(here, config, file, name, status):
   home = pathlib.Path("w")
-  assert results.claim(home, config) == ""
-  results.record(home, status, 0.0)
+  assert workdir.claim(home, config) == ""
+  workdir.record(home, status, 0.0)
   (home / "rows.csv").write_text("old")
-  assert results.claim(home, config) == ""  # as it was: the same run
+  assert workdir.claim(home, config) == ""  # as it was: the same run
   assert (home / "rows.csv").is_file()
   for number in (1, 2):
     pathlib.Path(file).write_text(f"b = {number}\n")
-    said = results.claim(home, config)
+    said = workdir.claim(home, config)
     assert name in said
     assert f"w.{number}" in said
     assert "\n" not in said
     assert sorted(p.name for p in home.iterdir()) == ["config.json", "contents.json"]
   assert pathlib.Path("w.1/rows.csv").read_text() == "old"
-  assert results.is_complete(pathlib.Path("w.1")) == (status == "complete")
+  assert workdir.is_complete(pathlib.Path("w.1")) == (status == "complete")
 
 
 def test_a_new_file_or_another_name_in_a_folder_is_other_content(here):
   config = {"path": "acts"}
-  before = results.contents(config)
+  before = contents(config)
   pathlib.Path("acts/taps/fc.npy").rename("acts/taps/fc9.npy")
-  renamed = results.contents(config)
+  renamed = contents(config)
   pathlib.Path("acts/taps/more.npy").write_bytes(b"2")
-  assert len({c["path"] for c in (before, renamed, results.contents(config))}) == 3
+  assert len({c["path"] for c in (before, renamed, contents(config))}) == 3
 
 
 def test_runs_below_a_folder_are_none_of_its_content(here):
   config = {"path": "acts"}
-  results.claim(pathlib.Path("acts/w"), config)
-  results.record(pathlib.Path("acts/w"), "complete", 0.0)
-  assert results.claim(pathlib.Path("acts/w"), config) == ""
+  workdir.claim(pathlib.Path("acts/w"), config)
+  workdir.record(pathlib.Path("acts/w"), "complete", 0.0)
+  assert workdir.claim(pathlib.Path("acts/w"), config) == ""
 
 
 def test_a_folder_of_unknown_content_is_not_trusted(here):
-  results.claim(pathlib.Path("w"), {"path": "acts.npz"})
+  workdir.claim(pathlib.Path("w"), {"path": "acts.npz"})
   pathlib.Path("w/contents.json").unlink()
-  assert "w.1" in results.claim(pathlib.Path("w"), {"path": "acts.npz"})
+  assert "w.1" in workdir.claim(pathlib.Path("w"), {"path": "acts.npz"})
 
 
 def test_a_config_without_files_has_no_content_and_needs_none(here):
   config = {"dataset": {"name": "digits"}, "model": {"name": "mlp"}}
-  assert results.contents(config) == {}
-  results.claim(pathlib.Path("w"), config)
+  assert contents(config) == {}
+  workdir.claim(pathlib.Path("w"), config)
   pathlib.Path("w/contents.json").unlink()  # as earlier versions wrote it
-  assert results.claim(pathlib.Path("w"), config) == ""
+  assert workdir.claim(pathlib.Path("w"), config) == ""
 
 
 def test_the_folder_of_all_data_counts_for_data_sets_that_read_it(here, monkeypatch):
   monkeypatch.setenv("OVL_DATA", "data")
-  assert results.contents({"dataset": {"name": "digits"}}) == {}
-  one = results.contents({"dataset": {"name": "adult", "data_dir": None}})
+  assert contents({"dataset": {"name": "digits"}}) == {}
+  one = contents({"dataset": {"name": "adult", "data_dir": None}})
   assert one == {"dataset.data_dir": one["dataset.data_dir"]}
 
 
@@ -116,16 +117,16 @@ def test_what_is_missing_is_said_and_nothing_is_moved(here, config):
   home.mkdir()
   (home / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
   with pytest.raises(BadInput, match=r"no\S* does not exist"):
-    results.claim(home, config)
+    workdir.claim(home, config)
   assert home.is_dir()
   assert not pathlib.Path("w.1").exists()
 
 
 def test_another_config_is_refused_also_on_other_content(here):
-  results.claim(pathlib.Path("w"), {"path": "acts.npz", "seed": 0})
+  workdir.claim(pathlib.Path("w"), {"path": "acts.npz", "seed": 0})
   pathlib.Path("acts.npz").write_bytes(b"2")
   with pytest.raises(BadInput, match="another config"):
-    results.claim(pathlib.Path("w"), {"path": "acts.npz", "seed": 1})
+    workdir.claim(pathlib.Path("w"), {"path": "acts.npz", "seed": 1})
 
 
 def test_a_method_whose_file_changed_is_made_anew(here):
@@ -141,10 +142,8 @@ def test_a_dotted_module_is_content_and_is_not_run(here, monkeypatch):
   pathlib.Path("mine").mkdir()
   pathlib.Path("mine/push.py").write_text("raise SystemExit\n")
   config = {"unlearn": {"penalties": {"p": {"critic": "mine.push"}}}}
-  one = results.contents(config)
+  one = contents(config)
   assert list(one) == ["mine.push"]
   pathlib.Path("mine/push.py").write_text("a = 2\n")
-  assert results.contents(config) != one
-  assert (
-    results.contents({"dataset": {"task": "no.such"}, "model": {"name": "mine."}}) == {}
-  )
+  assert contents(config) != one
+  assert contents({"dataset": {"task": "no.such"}, "model": {"name": "mine."}}) == {}
