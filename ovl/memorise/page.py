@@ -200,7 +200,7 @@ def _curves(rows: list[Row]) -> Figure:
     ways = list(dict.fromkeys(_varied(row) for row in mine))
     doses = sorted({_setting(row)["dose"] for row in mine})
     for way, colour in zip(ways, COLOURS * 9, strict=False):
-      some = [r for r in mine if _varied(r) == way and r.subject == "planted"]
+      some = [r for r in mine if _varied(r) == way and r.subject != "null"]
       line = [r for r in some if r.seed is None]
       at = [doses.index(_setting(r)["dose"]) for r in line]
       middle, low, high = (
@@ -216,6 +216,7 @@ def _curves(rows: list[Row]) -> Figure:
           ".", color=colour, ms=2, alpha=0.5,
         )  # fmt: skip
     axes.set_xticks(range(len(doses)), [f"{dose:g}" for dose in doses])
+    axes.set_xlim(-0.3, len(doses) - 0.7)
     axes.set_xlabel("examples with the pattern")
     axes.set_ylabel("spurious score")
     if len(ways) > 1:
@@ -259,8 +260,8 @@ def _strips(rows: list[Row]) -> Figure:
   figure = Figure((1.2 + 0.26 * len(names), 2.7))
   axes = inches(figure, 0.6, 0.45, 0.4 + 0.26 * len(names), 2.0)
   dots = [row for row in mine if row.seed is not None]
-  axes.plot([names.index(r.attribute) for r in dots], [r.value or 0.0 for r in dots], ".", ms=4,
-            color="#0072B2", alpha=0.6)  # fmt: skip
+  at, bits = [names.index(r.attribute) for r in dots], [r.value or 0.0 for r in dots]
+  axes.plot(at, bits, ".", ms=4, color="#0072B2", alpha=0.6)
   if dots and dots[0].chance is not None:
     axes.axhline(dots[0].chance, color=SOFT, lw=0.8)
   axes.set_xticks(range(len(names)), names)
@@ -278,7 +279,8 @@ def _images(about: About) -> Picture:
       axes.imshow(
         pixels[..., 0] if pixels.shape[-1] == 1 else pixels, "gray", vmin=0, vmax=1
       )
-      axes.set_axis_off()
+      axes.set(xticks=[], yticks=[])
+      axes.spines[:].set_visible(True)
       axes.set_title(name)
     return figure
 
