@@ -9,8 +9,11 @@ import pytest
 
 import ovl
 import ovl.cli
-from ovl import results
-from ovl.audit import Settings, from_config, make_settings, run
+from ovl import results, workdir
+from ovl.about import About
+from ovl.audit import Settings, make_settings, run
+from ovl.audit.material import from_config, prepared
+from ovl.run import Result, Run
 from ovl.types import BadInput, Row
 
 TINY = str(pathlib.Path(__file__).parent / "tiny.py")
@@ -25,6 +28,11 @@ def config(**data):
     "fit": {"epochs": 3, "batch_size": 100},
     "audit": {"critics": ("linear",)},
   }
+
+
+def blank(value):
+  """No number: None where a column does not apply, nan where nothing can be said."""
+  return value is None or np.isnan(value)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +50,14 @@ def test_audit_stays_callable_after_the_command_line_is_imported():
 
 def test_workdir_holds_what_is_promised(finished):
   home, result, page = finished
-  for name in ("config.json", "run.json", "rows.jsonl", "rows.csv", "report.html"):
+  names = ("config.json", "run.json", "about.json", "rows.jsonl", "rows.csv")
+  for name in (*names, "report.html"):
     assert (home / name).stat().st_size > 0
   assert page == home / "report.html"
   assert list((home / "plots").glob("*.png"))
   record = json.loads((home / "run.json").read_text())
   assert record["status"] == "complete"
-  assert record["schema"] == results.SCHEMA
+  assert record["schema"] == workdir.SCHEMA
   assert record["config"]["seeds"] == 3
   assert {"jax", "python"} <= record["versions"].keys()
   assert len(results.read(home)) == len(result.rows)
@@ -72,7 +81,7 @@ def test_same_command_same_bytes_also_when_resumed(finished, tmp_path):
   assert json.loads((tmp_path / "cut/run.json").read_text())["status"] == "running"
   said = []
   run(config(), tmp_path / "cut", lambda share, what: said.append(what))
-  assert not any("training" in s or "probe" in s for s in said), (
+  assert not any("training" in s or "reads" in s for s in said), (
     "a finished stage ran again"
   )
   assert (tmp_path / "cut/rows.csv").read_bytes() == rows
@@ -90,14 +99,14 @@ def test_rows_keep_the_contract(finished):
     assert row.unit
     if row.seed is not None:
       assert row.seed in (3, 4, 5)
-    if row.value is not None and row.metric != "detectable_share":
+    if not blank(row.value) and row.metric != "detectable_share":
       assert row.low <= row.value + 1e-6 <= row.high + 2e-6, row
       assert row.level == 0.95
       assert row.chance is not None, row
   cells = [r for r in rows if r.verdict and r.metric == "share_beyond_task"]
   assert len(cells) == 3 * 3  # attributes x taps
   copy = [r for r in cells if r.attribute == "copy"]
-  assert all(r.value is None and r.p is None for r in copy)
+  assert all(blank(r.value) and r.p is None for r in copy)
   assert {r.verdict for r in copy} <= {"entailed by the task", "no evidence"}
   metrics = {r.metric for r in rows}
   assert {
@@ -208,10 +217,11 @@ def test_settings_are_refused_and_each_changes_something():
   for bad in ({"critics": ()}, {"level": 1.2}, {"max_width": 0}):
     with pytest.raises(BadInput):
       make_settings(bad)
-  material = from_config(config(), Settings(max_width=4))
-  assert max(lane.z_SND.shape[-1] for lane in material.lanes) == 4
-  wide = from_config(config(), Settings())
-  assert max(lane.z_SND.shape[-1] for lane in wide.lanes) == 6
+  ground, this = prepared(config()), Run(config())
+  for limit, widest in ((4, 4), (None, 6)):
+    material = from_config(ground, Settings(max_width=limit), this)
+    taps = [z_SND for one in material.subjects for z_SND in one.taps.values()]
+    assert max(z_SND.shape[-1] for z_SND in taps) == widest
 
 
 def test_gate_counts_only_what_surely_leaks():
@@ -219,7 +229,7 @@ def test_gate_counts_only_what_surely_leaks():
     return Row(metric="share_beyond_task", verdict=verdict, low=low, value=0.5)
 
   rows = [row("leaks", 0.2), row("overlearned", 0.05), row("no evidence", 0.9)]
-  assert ovl.Audit(rows, {}).failures(0.1) == rows[:1]
+  assert Result(rows, About("audit", "", {})).failures(0.1) == rows[:1]
 
 
 # ---- certificates, releases, critics that predict nothing ----------------------------
@@ -288,4 +298,4 @@ def test_copies_of_a_model_count_once():
   share = next(r for r in found.rows if r.metric == "share_beyond_task" and r.num_seeds)
   assert share.num_seeds == 2
   assert {r.seed for r in found.rows} - {None} == {3, 5}
-  assert "1 of 3 models are copies of others: counted once" in found.meta["warnings"]
+  assert "1 of 3 models are copies of others: counted once" in found.about.warnings

@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_limits
 from ovl.judge import cells
 from ovl.judge.cells import Column, Frame
 from ovl.posterior import softmax
+from ovl.readings import trees
 from ovl.types import Lane
-from ovl.unlearn import trees
 
 S, N = 2, 300
 GEN = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def material(C=2, kind="discrete", strength=1.0):
 @pytest.mark.parametrize("C", [1, 3])
 def test_trees_answer_as_scikit_learn_does(C):
   z, column, frame = material(C)
-  found = trees.read(Lane("p", "fc", 0, z), column, frame, 5)
+  (found,) = trees.read([Lane("p", "fc", 0, z)], [column], frame, 5)
   V = 2 if C > 1 else 1
   assert found.stop.shape == found.test.shape == (S, V, 1, N, 2)
   assert found.converged.all()
@@ -55,7 +55,7 @@ def test_trees_answer_as_scikit_learn_does(C):
 
 def test_of_a_quantity_they_say_mean_and_scale():
   z, column, frame = material(kind="continuous")
-  found = trees.read(Lane("p", "fc", 0, z), column, frame, 0)
+  (found,) = trees.read([Lane("p", "fc", 0, z)], [column], frame, 0)
   for s in range(S):
     mean, scale = found.test[s, 0, 0].T
     error = column.s_SN[s, 2 * N :] - mean
@@ -69,7 +69,7 @@ def test_of_nothing_they_say_what_labels_say():
   table = np.array([0.9, 0.5, 0.2])
   s_SN = (GEN.random(frame.y_SN.shape) < table[frame.y_SN]).astype(np.int32)
   column = column._replace(s_SN=s_SN, values_SN=s_SN)
-  found = trees.read(Lane("label", "fc", -1, np.zeros_like(z)), column, frame, 0)
+  (found,) = trees.read([Lane("label", "fc", -1, np.zeros_like(z))], [column], frame, 0)
   for s in range(S):
     probe_N, y_N = s_SN[s, :N], frame.y_SN[s]
     alone, both = softmax(found.test[s, 0, 0])[:, 1], softmax(found.test[s, 1, 0])[:, 1]
@@ -100,11 +100,11 @@ def test_at_most_so_many_rows_of_each_class_in_its_share(monkeypatch):
 def test_fewer_rows_are_used_and_said(monkeypatch):
   z, column, frame = material()
   assert trees.note(column, frame) == ""
-  whole = trees.read(Lane("p", "fc", 0, z), column, frame, 0)
+  (whole,) = trees.read([Lane("p", "fc", 0, z)], [column], frame, 0)
   monkeypatch.setattr(trees, "ROWS", 60)
   assert "60 of the 300 rows" in trees.note(column, frame)
   rows = trees.sample(column.s_SN[0, :N], frame.y_SN[0, :N], 0)
-  few = trees.read(Lane("p", "fc", 0, z), column, frame, 0)
+  (few,) = trees.read([Lane("p", "fc", 0, z)], [column], frame, 0)
   with threadpool_limits(1):
     theirs = HistGradientBoostingClassifier(**trees.SETTINGS, random_state=0)
     theirs.fit(z[0, rows], column.s_SN[0, rows])
@@ -117,9 +117,9 @@ def test_noise_is_not_read_beyond_labels_that_trees_saw_alone():
   """Trees on labels and noise gain nothing over trees on labels: both are one reference."""
   z, column, frame = material(3, strength=0.0)
   lane = Lane("p", "fc", 0, z)
-  found = {"trees": trees.read(lane, column, frame, 0)}
+  found = {"trees": trees.read([lane], [column], frame, 0)[0]}
   blank = Lane("label", "fc", -1, np.zeros_like(z))
-  blind = {"trees": trees.read(blank, column, frame, 0)}
+  blind = {"trees": trees.read([blank], [column], frame, 0)[0]}
   cell = cells.scored(lane, column, 0, found, frame, blind)
   assert cell.beyond is not None
   assert np.mean([value for value, _ in cell.beyond]) < 0.02
