@@ -9,12 +9,10 @@ report says so. The inputs leave sex out, but marital status and relationship st
 
 from ml_collections import ConfigDict, config_dict
 
+WORDS = ("smoke",)
 
-def get_config(arg: str = "") -> ConfigDict:
-  words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"smoke"}:
-    raise ValueError(f"adult_detach:{arg}: unknown {sorted(unknown)}; have smoke")
 
+def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
   c.seed = 0
   c.seeds = 5

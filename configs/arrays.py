@@ -7,9 +7,7 @@ ovl audit folder --config=arrays --config.audit.critics="('linear',)"
 from ml_collections import ConfigDict
 
 
-def get_config(arg: str = "") -> ConfigDict:
-  if arg:
-    raise ValueError(f"arrays:{arg}: this experiment has no words")
+def get_config() -> ConfigDict:
   c = ConfigDict()
   c.seed = 0
   c.audit = dict(critics=("linear", "mlp"), level=0.95)

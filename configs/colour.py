@@ -34,14 +34,10 @@ ERASERS = (
   "kernel",
 )  # fmt: skip
 
+WORDS = ("all", "variational", "smoke")
 
-def get_config(arg: str = "") -> ConfigDict:
-  words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"smoke", "all", "variational"}:
-    raise ValueError(
-      f"colour:{arg}: unknown {sorted(unknown)}; have smoke, all, variational"
-    )
 
+def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
   c.seed = 0
   c.seeds = 5

@@ -6,12 +6,10 @@ ovl audit --config=diabetes:smoke
 
 from ml_collections import ConfigDict
 
+WORDS = ("smoke",)
 
-def get_config(arg: str = "") -> ConfigDict:
-  words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"smoke"}:
-    raise ValueError(f"diabetes:{arg}: unknown {sorted(unknown)}; have smoke")
 
+def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
   c.seed = 0
   c.seeds = 8

@@ -11,14 +11,10 @@ Expected, 20 seeds: of R3 a single example gives a spurious score of .51, of S2 
 
 from ml_collections import ConfigDict
 
+WORDS = ("unique", "helps", "smoke")
 
-def get_config(arg: str = "") -> ConfigDict:
-  words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"smoke", "unique", "helps"}:
-    raise ValueError(
-      f"memorise:{arg}: unknown {sorted(unknown)}; have smoke, unique, helps"
-    )
 
+def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
   c.seed = 0
   c.seeds = 20

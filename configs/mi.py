@@ -13,14 +13,10 @@ ONE += ["wiggly-1v1-normal-0.75", "half_cube-1v1-normal-0.75"]
 ONE += ["swissroll_x-normal_cdf-1v1-normal-0.75", "1v1-additive-0.1", "1v1-additive-0.75"]
 ONE += ["student-identity-1-1-1", "asinh-student-identity-1-1-1"]
 
+WORDS = ("low", "discrete", "more", "smoke")
 
-def get_config(arg: str = "") -> ConfigDict:
-  words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"smoke", "more", "low", "discrete"}:
-    raise ValueError(
-      f"mi:{arg}: unknown {sorted(unknown)}; have smoke, more, low, discrete"
-    )
 
+def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
   c.seed = 0
   # "module" is every task of a data set, "module:task" one; settings after a "?".

@@ -7,11 +7,10 @@ ovl bench verdicts --config.worlds="('coins, N 100',)"
 
 from ml_collections import ConfigDict
 
+WORDS = ("smoke",)
 
-def get_config(arg: str = "") -> ConfigDict:
-  if arg not in ("", "smoke"):
-    raise ValueError(f"verdicts:{arg}: unknown word; have smoke")
 
+def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
   c.seed = 0
   c.worlds = ()  # all of them
@@ -20,7 +19,7 @@ def get_config(arg: str = "") -> ConfigDict:
   c.audit = dict(critics=("linear", "mlp"), level=0.95)
   c.mi = dict(seeds=1, level=0.95)
 
-  if arg == "smoke":
+  if "smoke" in words:
     c.worlds = ("coins, N 300", "known leak", "detectable leak", "mi: coin")
     c.worlds += ("pairs of 3 models, right or wrong",)
     c.worlds += ("3 untrained twins are the trained networks",)

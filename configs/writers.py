@@ -10,13 +10,12 @@ a small made-up stand-in is used, and the report says so.
 
 from ml_collections import ConfigDict, config_dict
 
+WORDS = ("cnn", "mlp", "smoke")
 
-def get_config(arg: str = "") -> ConfigDict:
-  words = {word.strip() for word in arg.split(",")} - {""}
-  if unknown := words - {"cnn", "mlp", "smoke"}:
-    raise ValueError(f"writers:{arg}: unknown {sorted(unknown)}; have cnn, mlp, smoke")
-  if {"cnn", "mlp"} <= words:
-    raise ValueError(f"writers:{arg}: cnn and mlp are two models; give one")
+
+def get_config(*words: str) -> ConfigDict:
+  if {"cnn", "mlp"} <= set(words):
+    raise ValueError("cnn and mlp are two models: give one")
 
   c = ConfigDict()
   c.seed = 0

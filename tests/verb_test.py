@@ -22,7 +22,7 @@ CONFIG = """
 from ml_collections import ConfigDict
 
 
-def get_config(arg=""):
+def get_config():
   return ConfigDict(dict(
     seed=0, seeds=2, dataset=dict(name="digits", task="half"),
     model=dict(name="mlp", hidden=(8,)), fit=dict(epochs=2, batch_size=128),

@@ -41,11 +41,15 @@ def named(words: list[str], default: str) -> tuple[ConfigDict, str, list[str]]:
   assert spec.loader is not None
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
+  words = [word.strip() for word in arg.split(",") if word.strip()]
+  for word in words:
+    if word not in (known := getattr(module, "WORDS", ())):
+      raise BadInput(f"--config={named}: {word!r} is unknown: {nearest(word, list(known))}")
   try:
-    config = module.get_config(arg) if arg else module.get_config()
+    config = module.get_config(*words)
   except ValueError as error:
     raise BadInput(f"--config={named}: {error}") from error
-  label = "-".join([pathlib.Path(name).stem, *(w for w in arg.split(",") if w)])
+  label = "-".join([pathlib.Path(name).stem, *words])
   return config, label, others
 
 
