@@ -27,7 +27,7 @@ def get_config(*words: str) -> ConfigDict:
   # The attribute's term is the adversary's, as in the paper; a linear head's plug-in
   # (attribute_term="irene") leaves an MLP all of it.
   detachment = dict(
-    critic="detachment",
+    method="detachment",
     weights=(0.3, 1.0, 3.0),
     attribute_term="reversal",
     likelihood="gaussian",

@@ -1,9 +1,13 @@
 """Digits on coloured ground: can a net that reads digits be made to forget the colour?
 
-ovl unlearn                               3 penalties x 3 weights x 5 seeds, 2 erasers
-ovl unlearn --config=colour:all           every penalty, mitigation and eraser
+ovl unlearn                               95 s on two cores: 3 penalties x 3 weights, 2 erasers
+ovl unlearn --config=colour:all           8 minutes: every penalty, mitigation and eraser
 ovl unlearn --config=colour:variational   a stochastic bottleneck, and its rate
 ovl unlearn --config=colour:smoke         a quick look
+
+Expected (5 models a point; our own measurement, README.md and docs/unlearning.md): without
+a penalty a fresh attacker reads .97 of the colour; hsic at 20 leaves .58 [.51, .65] at no
+cost of accuracy, irene at 30 leaves .27 [.22, .32] at a cost of .04; no point removes it.
 """
 
 from ml_collections import ConfigDict
@@ -39,8 +43,8 @@ WORDS = ("all", "variational", "smoke")
 
 def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
-  c.seed = 0
-  c.seeds = 5
+  c.seed = 0  # of networks, splits, critics and permutations
+  c.seeds = 5  # models a point
   c.dataset = dict(name="colour", rho=0.5, draw=0)
   c.model = dict(name="mlp", hidden=(128, 32))
   c.fit = dict(epochs=60, batch_size=119, learning_rate=3e-3)

@@ -1,7 +1,10 @@
 """Diabetes progression without sex and age in the input: small N, reported as measured.
 
-ovl audit --config=diabetes
+ovl audit --config=diabetes         33 s on two cores
 ovl audit --config=diabetes:smoke
+
+Expected (442 rows, 8 models; our own measurement): weak leaks of sex, .09 [.00, .17] at
+fc1, as much untrained; most intervals cover 0.
 """
 
 from ml_collections import ConfigDict
@@ -11,13 +14,14 @@ WORDS = ("smoke",)
 
 def get_config(*words: str) -> ConfigDict:
   c = ConfigDict()
-  c.seed = 0
-  c.seeds = 8
+  c.seed = 0  # of networks, splits, critics and permutations
+  c.seeds = 8  # models: what intervals are over
   c.dataset = dict(name="diabetes")
   c.model = dict(name="mlp", hidden=(64, 32))
   c.fit = dict(epochs=60, batch_size=64, learning_rate=1e-3)
+  # Disjoint: networks, critics, their choice, scores.
   c.split = dict(train=0.5, probe=0.2, stop=0.05, test=0.25)
-  c.audit = dict(critics=("linear", "mlp"), level=0.95)
+  c.audit = dict(critics=("linear", "mlp"), level=0.95)  # readers; of intervals
 
   if "smoke" in words:
     c.seeds = 5

@@ -43,7 +43,7 @@ def get_config(*words: str) -> ConfigDict:
     taps=("z",),
     penalties=dict(
       irene=dict(weights=(0.2, 1.0, 2.0), task_weight=0.5) | sgd,
-      misaligned=dict(critic="irene", masked="misaligned", weights=(2.0,)) | sgd,
+      misaligned=dict(method="irene", masked="misaligned", weights=(2.0,)) | sgd,
     ),
     erasers=dict(leace={}),
     monitors=("linear",),

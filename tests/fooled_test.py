@@ -21,9 +21,9 @@ def judged(tmp_path_factory):
       "attribute": "xor",
       "taps": ("fc1",),
       "penalties": {
-        "blind": {"critic": "irene", "weights": (3.0,), "inner_steps": 2},
+        "blind": {"method": "irene", "weights": (3.0,), "inner_steps": 2},
         "seeing": {
-          "critic": "irene",
+          "method": "irene",
           "hidden": (32,),
           "weights": (30.0,),
           "inner_steps": 5,
@@ -58,7 +58,7 @@ def test_what_a_linear_method_leaves_is_reported(judged, subject):
 def test_a_blind_critic_is_said_to_be_fooled(judged):
   assert head(judged, "blind", "critic_information").value < 0.05
   assert head(judged, "blind", "share_beyond_task").flag == "critic_fooled"
-  assert any("blind" in sentence for sentence in judged.meta["loud"])
+  assert any("blind" in sentence for sentence in judged.about.warnings)
 
 
 def test_the_linear_attacker_alone_would_have_seen_less(judged):

@@ -141,7 +141,7 @@ def test_a_dotted_module_is_content_and_is_not_run(here, monkeypatch):
   monkeypatch.syspath_prepend(str(here))
   pathlib.Path("mine").mkdir()
   pathlib.Path("mine/push.py").write_text("raise SystemExit\n")
-  config = {"unlearn": {"penalties": {"p": {"critic": "mine.push"}}}}
+  config = {"unlearn": {"penalties": {"p": {"method": "mine.push"}}}}
   one = contents(config)
   assert list(one) == ["mine.push"]
   pathlib.Path("mine/push.py").write_text("a = 2\n")

@@ -126,7 +126,7 @@ def _documented(
     at = at[part]
   match below:
     case ["erasers", name]:
-      return defaults("erasers", name)
+      return defaults("erasers", at.get("method", name)) | {"method": ""}
     case ["penalties", name] | ["penalties", _, "also", name]:
       return documented(name, at, "also" in below)
   return {}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ovl import chain, erasure, fit, pooling, rng, taps
+from ovl import chain, concepts, erasure, fit, pooling, rng, taps
 from ovl.judge import cells
 from ovl.judge.cells import Frame
 from ovl.load import load, nearest
@@ -61,12 +61,12 @@ def erased(asked: Erasing, tap: str, progress: Progress) -> Iterator[Subject]:
   judged_SND = _whole(asked, tap, width, frame.rows_SN)
   for name, settings in sorted(asked.erasers.items()):
     progress(0.1, f"erasing: {name} at {tap}")
-    eraser = _loaded(asked, name, settings)
-    z_SND = _erase(eraser, asked, fitted_SND, judged_SND)
+    its = _loaded(asked, name, settings)
+    z_SND = _erase(its, asked, fitted_SND, judged_SND)
     shuffled = {}
-    if eraser.oracle:
+    if its.oracle:
       apart = _shuffled(asked)
-      shuffled[tap] = _narrow(asked, tap, _erase(eraser, apart, fitted_SND, judged_SND))
+      shuffled[tap] = _narrow(asked, tap, _erase(its, apart, fitted_SND, judged_SND))
     yield Subject(
       name,
       {tap: _narrow(asked, tap, z_SND)},
@@ -76,17 +76,24 @@ def erased(asked: Erasing, tap: str, progress: Progress) -> Iterator[Subject]:
     )
 
 
+def eraser(name: str, settings: Mapping[str, Any]) -> Eraser:
+  """By its name, or by the `method` of its settings."""
+  rest = dict(settings)
+  found: Eraser = load("erasers", rest.pop("method", name), **rest)
+  return found
+
+
 def _loaded(asked: Erasing, name: str, settings: Mapping[str, Any]) -> Eraser:
-  eraser: Eraser = load("erasers", name, **settings)
+  its = eraser(name, settings)
   known, where = asked.attribute.known, f"{asked.where}.{name}"
-  if eraser.oracle and not known.all():
+  if its.oracle and not known.all():
     raise BadInput(
       f"{where} needs the attribute of every row: {asked.name!r} is unknown in "
       f"{int((~known).sum())}"
     )
-  if asked.attribute.kind not in eraser.attribute:
-    raise BadInput(f"{where} removes {' or '.join(eraser.attribute)} attributes alone")
-  return eraser
+  if asked.attribute.kind not in its.attribute:
+    raise BadInput(f"{where} removes {' or '.join(its.attribute)} attributes alone")
+  return its
 
 
 def _whole(asked: Erasing, tap: str, width: int, rows_SN: np.ndarray) -> np.ndarray:
@@ -115,24 +122,18 @@ def _width(asked: Erasing, tap: str) -> int:
 
 
 def _erase(
-  eraser: Eraser, asked: Erasing, fitted_SND: np.ndarray, judged_SND: np.ndarray
+  its: Eraser, asked: Erasing, fitted_SND: np.ndarray, judged_SND: np.ndarray
 ) -> np.ndarray:
   """Fits one eraser a model on its train part; edits the rows that are judged."""
-  attribute = asked.attribute
-
-  def columns(rows_SN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mask_SN = attribute.known[rows_SN]
-    values_SN = np.where(mask_SN, attribute.values[rows_SN], 0)
-    if attribute.kind == "discrete":
-      hot = np.eye(attribute.outputs, dtype=np.float32)[values_SN.astype(int)]
-    else:
-      hot = values_SN[..., None].astype(np.float32)
-    return hot * mask_SN[..., None], mask_SN.astype(np.float32)
-
-  s_SNM, mask_SN = columns(asked.ground.part["train"])
+  attribute, train_SN = asked.attribute, asked.ground.part["train"]
+  learnt_N = np.zeros(len(attribute.values), bool)
+  learnt_N[train_SN] = True
+  known_N = attribute.known
+  concept = concepts.taken(its, asked.where, asked.name, attribute, known_N & learnt_N)
+  s_NM, mask_N = concepts.coded(attribute, concept), known_N.astype(np.float32)
   key = rng.per_seed(asked.ground.seeds[0], 1)[0]
-  fitted = erasure.fit(eraser, fitted_SND, s_SNM, mask_SN, key, asked.where)
-  edit_SNM = columns(asked.frame.rows_SN)[0] if eraser.oracle else None
+  fitted = erasure.fit(its, fitted_SND, s_NM[train_SN], mask_N[train_SN], key, asked.where)
+  edit_SNM = s_NM[asked.frame.rows_SN] if its.oracle else None
   return erasure.on_host(fitted, judged_SND, edit_SNM).astype(np.float32)
 
 

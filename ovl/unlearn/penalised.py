@@ -11,10 +11,10 @@ import optax
 
 from ovl import fit, step, taps
 from ovl.judge.cells import Frame
-from ovl.load import load, nearest
+from ovl.load import nearest
 from ovl.run import Run
 from ovl.subjects import Subject
-from ovl.subjects.erased import Erasing, erased
+from ovl.subjects.erased import Erasing, erased, eraser
 from ovl.subjects.networks import layers, tapped
 from ovl.types import BadInput
 from ovl.unlearn.settings import Penalty, Settings, known, monitors, penalty
@@ -39,7 +39,7 @@ def subjects(studio: Studio) -> list[Penalty]:
   if made.erasers and not ground.model.stages:
     raise BadInput("unlearn.erasers: this model has no stages, so no layer can be edited")
   for name, settings in made.erasers.items():
-    load("erasers", name, **settings)
+    eraser(name, settings)
   attributes = ground.dataset.attributes
   given = sorted(made.penalties.items())
   tried = [penalty(name, g, made, attributes) for name, g in given]

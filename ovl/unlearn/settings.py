@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ovl import step
-from ovl.load import defaults, load, names, nearest
+from ovl.load import defaults, kind_of, load, nearest
 from ovl.readings import TREES
 from ovl.types import Attribute, BadInput
 
@@ -17,8 +17,8 @@ RESERVED = ("no_penalty", "untrained", "label", "majority", "raw", "permuted")
 _TERM = {f.name for f in fields(step.Term)} - {
   "name", "critic", "kind", "outputs", "penalty", "attribute",
 }  # fmt: skip
-_FIRST = ("weights", "critic", "attribute", "also", "cuts", "task_weight")
-_FURTHER = ("weight", "critic", "attribute")  # what stands in `also`
+_FIRST = ("weights", "method", "attribute", "also", "cuts", "task_weight")
+_FURTHER = ("weight", "method", "attribute")  # what stands in `also`
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class Settings:
     attribute: what should go.
     taps: where: default taps of penalties; where erasers work and attackers read.
     penalties: name -> its settings: those of its critic or mitigation, those of
-      `ovl.step.Term`, and `weights` of its own; `critic`, the method, where the name is
-      another; `attribute`, where it is another; `also`, further penalties at a fixed
-      `weight`; `cuts`, taps between local modules; `task_weight`.
+      `ovl.step.Term`, and `weights` of its own; `method`, where the name is another;
+      `attribute`, where it is another; `also`, further penalties at a fixed `weight`;
+      `cuts`, taps between local modules; `task_weight`.
     weights: swept by every penalty that has none of its own.
-    erasers: name -> settings; fitted to the train part, applied to every tap in turn.
+    erasers: name -> settings, and `method` where the name is another; fitted to the train
+      part, applied to every tap in turn.
     monitors: critics that read the taps in every training.
     attackers: fresh critics, and "trees": scikit-learn's boosted trees; all meet every
       point.
@@ -62,9 +63,8 @@ class Settings:
       raise BadInput(f"unlearn.level={self.level}: expected in [.5, 1)")
     if not set(self.attackers) - {TREES}:
       raise BadInput("unlearn.attackers: expected a critic such as 'linear' besides trees")
-    for name in self.erasers:
-      if name not in names("erasers"):
-        raise BadInput(f"unlearn.erasers.{name}: {nearest(name, names('erasers'))}")
+    for name, given in self.erasers.items():
+      _kind(f"unlearn.erasers.{name}", dict(given).get("method", name), ("erasers",))
 
 
 class Penalty(NamedTuple):
@@ -96,7 +96,7 @@ def penalty(
     BadInput: an unknown method, setting or attribute, a negative weight.
   """
   if name in RESERVED:
-    raise BadInput(f"unlearn.penalties.{name}: the name is taken: give another, and critic")
+    raise BadInput(f"unlearn.penalties.{name}: the name is taken: give another, and method")
   if name in given.get("also", {}):
     raise BadInput(f"unlearn.penalties.{name}.also.{name}: the name is taken by the first")
   for part, settings in given.get("also", {}).items():
@@ -128,7 +128,7 @@ def penalty(
 
 
 _OWN = {
-  "weights": Settings.weights, "weight": 1.0, "critic": "", "attribute": "", "cuts": (),
+  "weights": Settings.weights, "weight": 1.0, "method": "", "attribute": "", "cuts": (),
   "task_weight": 1.0,
 }  # fmt: skip
 
@@ -148,13 +148,16 @@ def documented(name: str, given: Mapping[str, Any], further: bool) -> dict[str, 
 
 def _method(name: str, given: Mapping[str, Any]) -> tuple[str, str]:
   """The kind of a penalty, and its file."""
-  method = str(given.get("critic", name))
-  if method in names("mitigations"):
-    return "mitigations", method
-  if method not in names("critics") and "." not in method:
-    every = names("critics") + names("mitigations")
-    raise BadInput(f"unlearn.penalties.{name}: {nearest(method, every)}")
-  return "critics", method
+  method = str(given.get("method", name))
+  return _kind(f"unlearn.penalties.{name}", method, ("mitigations", "critics")), method
+
+
+def _kind(where: str, method: str, kinds: tuple[str, ...]) -> str:
+  """`kind_of`, in the words of the config."""
+  try:
+    return kind_of(method, kinds)
+  except BadInput as error:
+    raise BadInput(f"{where}: {error}") from error
 
 
 def _check_keys(given: Mapping[str, Any], where: str, own: tuple[str, ...]) -> None:
