@@ -114,6 +114,7 @@ class Run:
     """
     if self.directory is None:
       return
+    workdir.check(self.directory)  # a lock is a file as well
     with workdir.locked(self.directory):
       moved = workdir.set_aside(self.directory, dict(self.config))
     if moved:

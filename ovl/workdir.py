@@ -63,12 +63,23 @@ def claim(path: pathlib.Path, config: dict[str, Any]) -> str:
   home = path / "config.json"
   if home.is_file():
     return moved
-  if path.is_dir() and {file.name for file in path.iterdir()} - {"contents.json", LOCK}:
-    raise BadInput(f"--workdir={path} holds other files; expected an empty folder")
+  check(path)
   # The config is what claims, so it comes last: a folder is never claimed by half.
   write_text(path / "contents.json", _text(contents(config)))
   write_text(home, _text(config))
   return moved
+
+
+def check(path: pathlib.Path) -> None:
+  """Refuses a folder of other things, of which nothing is touched.
+
+  Raises:
+    BadInput: it is no workdir and not empty.
+  """
+  if not path.is_dir() or (path / "config.json").is_file():
+    return
+  if {file.name for file in path.iterdir()} - {"contents.json", LOCK}:
+    raise BadInput(f"--workdir={path} holds other files; expected an empty folder")
 
 
 def set_aside(path: pathlib.Path, config: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from ovl import cli
+from ovl import cli, run
 
 TINY = str(pathlib.Path(__file__).parent / "tiny.py")
 
@@ -31,6 +31,11 @@ def save(path="acts.npz", N=500, effect=2.0, **more):
   z[:, 0] += effect * s
   np.savez(path, **{"taps/fc": z, "attributes/sex": s} | more)
   return z, s
+
+
+def parsed(name, *words):
+  """What a verb's words mean."""
+  return cli.parse(name, run.verb(name), list(words))
 
 
 LINEAR = "--config.audit.critics=('linear',)"
@@ -180,7 +185,7 @@ def test_interrupt_says_how_to_go_on(ovl, monkeypatch):
   def interrupt(*args):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(cli, "run_audit", interrupt)
+  monkeypatch.setattr(cli, "run", interrupt)
   status, _, err = ovl("audit", "acts.npz")
   assert status == 130
   assert "resumes" in err
@@ -189,13 +194,14 @@ def test_interrupt_says_how_to_go_on(ovl, monkeypatch):
 def test_every_experiment_has_a_working_smoke_branch_or_none():
   for name, path in cli.configs().items():
     if name in ("mi", "verdicts"):
-      assert cli.parse("bench", [name, f"--config={name}:smoke"])[0].config.draws == 2
+      assert parsed("bench", name, f"--config={name}:smoke")[0].config.draws == 2
       assert f"ovl bench {name} --config={name}:smoke" in path.read_text()
       continue
     config, label, _ = cli.named([f"--config={name}"], "digits")
-    verb = "unlearn" if "unlearn" in config else "audit"
-    values, _, label = cli.parse(verb, [f"--config={name}"])
-    assert values.config.unlearn.taps if verb == "unlearn" else values.config.audit.critics
+    (verb,) = {"unlearn", "memorise", "audit"} & set(config)
+    values, _, label = parsed(verb, f"--config={name}")
+    first = {"unlearn": "taps", "audit": "critics", "memorise": "patterns"}[verb]
+    assert values.config[verb][first]
     assert label == name
     assert f"ovl {verb} --config={name}" in path.read_text() or name == "arrays"
 
@@ -225,13 +231,13 @@ def test_every_experiment_has_a_working_smoke_branch_or_none():
   ],
 )
 def test_every_documented_setting_can_be_given_with_every_experiment(ovl, words, value):
-  penalties = {"p": {"critic": "irene", "also": {"l2": {}}}}
+  penalties = {"p": {"method": "irene", "also": {"l2": {}}}}
   study(
     dataset={"name": TINY},
     audit={},
     unlearn={"penalties": penalties, "erasers": {"leace": {}}},
   )
-  config = cli.parse(words[0], words[1:])[0].config
+  config = parsed(*words)[0].config
   key = words[-1].removeprefix("--config.").partition("=")[0]
   assert cli.keys(config).count(key) == 1
   for part in key.split("."):
@@ -247,7 +253,7 @@ def test_every_documented_setting_can_be_given_with_every_experiment(ovl, words,
     (["audit", "--config=digits", "--config.unlearn.level=.9"], "audit.level"),
     (["audit", "a.npz", "--config.fit.checkpoint=x"], "fit.checkpoint"),  # trains nothing
     (["audit", "--config=digits", "--config.model.clases=3"], "model.clases"),
-    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.q.order=x"], "p.critic"),
+    (["unlearn", "--config=mine.py", "--config.unlearn.penalties.q.order=x"], "p.method"),
     (
       ["unlearn", "--config=mine.py", "--config.unlearn.penalties.p.weight=3."],
       "p.weights",
@@ -259,7 +265,7 @@ def test_every_documented_setting_can_be_given_with_every_experiment(ovl, words,
   ],
 )
 def test_a_setting_of_nothing_is_refused(ovl, words, said):
-  study(unlearn={"penalties": {"p": {"critic": "irene", "also": {"l2": {}}}}})
+  study(unlearn={"penalties": {"p": {"method": "irene", "also": {"l2": {}}}}})
   status, _, err = ovl(*words)
   assert status == 2
   assert "is unknown" in err
@@ -357,7 +363,7 @@ def model(classes=2):
     ({"penalties": {"l2": {"attribute": "hidden"}}}, ["l2.attribute", "no attribute"]),
     ({"penalties": {"linear": {}}}, ["linear", "no penalty"]),
     ({"penalties": {"reweight": {"taps": ("fc1",)}}}, ["reweight", "mitigation", "taps"]),
-    ({"penalties": {"untrained": {"critic": "irene"}}}, ["untrained", "taken"]),
+    ({"penalties": {"untrained": {"method": "irene"}}}, ["untrained", "taken"]),
     ({"penalties": {"irene": {"cuts": ("fc1",)}}}, ["cuts", "fc1"]),
     ({"penalties": {"irene": {"cuts": ("fc7",)}}}, ["cuts", "fc7"]),
     ({"erasers": {"leece": {}}}, ["erasers.leece", "did you mean 'leace'"]),
@@ -434,7 +440,7 @@ def test_an_interrupted_study_says_how_to_go_on(ovl, monkeypatch):
   def interrupt(*args):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(cli, "run_unlearn", interrupt)
+  monkeypatch.setattr(cli, "run", interrupt)
   status, _, err = ovl("unlearn")
   assert status == 130
   assert "resumes" in err
@@ -496,5 +502,6 @@ def test_ovl_mi_says_how_y_is_read_on_stderr(ovl):
   assert status == 0
   assert "y has" in err
   assert "kind='discrete' reads classes" in err
-  assert "note" not in said
-  assert "note" not in ovl("mi", "x.npy", "y.npy", "--method=cca", "--kind=continuous")[2]
+  assert "note: y has" in said
+  told = ovl("mi", "x.npy", "y.npy", "--method=cca", "--kind=continuous")
+  assert "note" not in told[1] + told[2]

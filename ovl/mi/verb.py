@@ -40,6 +40,9 @@ def study(run: Run) -> Result:
       x, y, methods, groups=groups, kind=given["kind"] or None, seeds=given["seeds"],
       level=given["level"], seed=given["seed"], progress=run.progress,
     )  # fmt: skip
+  doubts = [str(doubt.message) for doubt in caught]
+  for doubt in doubts:
+    run.say(f"note: {doubt}")
   base = Row(run=run_id(given), kind="mi", dataset="arrays", subject="given")
   about = run.about(
     verb="mi",
@@ -50,7 +53,7 @@ def study(run: Run) -> Result:
     readers=[one.method for one in found],
     groups=None if groups is None else len(np.unique(groups)),
     notes=[said(one) for one in found],
-    warnings=[str(doubt.message) for doubt in caught],
+    warnings=doubts,
   )
   return Result([row for one in found for row in rows(one, base)], about)
 

@@ -66,9 +66,9 @@ def critics(
   return read, scored
 
 
-def schedule(given: Mapping[str, Any]) -> grid.Schedule:
+def schedule(given: Mapping[str, Any], where: str = "schedule") -> grid.Schedule:
   """How critics that learn by their loss are trained."""
-  return settings_of(grid.Schedule, given, "schedule")
+  return settings_of(grid.Schedule, given, where)
 
 
 def fitted(

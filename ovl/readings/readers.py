@@ -161,7 +161,7 @@ def readers(
   if not plain:
     raise BadInput(f"{where}: expected a critic such as 'linear' besides trees")
   read, scored = critics.critics(plain, kind, where)
-  critics.schedule(schedule)
+  critics.schedule(schedule, f"{where.partition('.')[0]}.schedule")
   return Readers(read, scored, TREES in names, frame, schedule)
 
 
