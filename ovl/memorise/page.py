@@ -55,8 +55,8 @@ def _varied(row: Row) -> str:
   return ", ".join(f"{k} {v:g}" for k, v in _setting(row).items() if k != "dose")
 
 
-def _unique(rows: Sequence[Row]) -> bool:
-  return any(row.metric == "exposure_bits" for row in rows)
+def _of_dose(rows: Sequence[Row]) -> bool:
+  return any(row.metric == "least_dose" for row in rows)
 
 
 def _aggregate(rows: Sequence[Row], **wanted: str) -> list[Row]:
@@ -69,7 +69,7 @@ def _aggregate(rows: Sequence[Row], **wanted: str) -> list[Row]:
 
 def terminal(rows: list[Row], about: About) -> list[Table]:
   """What was found, and what was asked of a network that saw nothing."""
-  tables = _of_features(rows, about) if _unique(rows) else _of_doses(rows)
+  tables = _of_doses(rows) if _of_dose(rows) else _of_features(rows)
   helps = _mitigations(rows)
   return [*tables, *([helps] if helps.lines else [])]
 
@@ -120,7 +120,7 @@ def _mitigations(rows: list[Row]) -> Table:
   return Table(heads, "htnnnn", lines)
 
 
-def _of_features(rows: list[Row], about: About) -> list[Table]:
+def _of_features(rows: list[Row]) -> list[Table]:
   lines = []
   for row in _aggregate(rows, attribute="", subject="planted"):
     if not row.metric.startswith(("excess_", "exposure_")):
@@ -145,7 +145,7 @@ def _of_features(rows: list[Row], about: About) -> list[Table]:
   features = Table(
     ("feature", "excess of m_shift", "p", "exposure, bits", ""), "hnnnv", single
   )
-  return [Table(heads, "tnnnv", lines, notes=legacy), features]
+  return [Table(heads, "tnnnv", lines, notes=legacy), *([features] if single else [])]
 
 
 def sections(rows: list[Row], about: About) -> list[Section]:
@@ -153,13 +153,13 @@ def sections(rows: list[Row], about: About) -> list[Section]:
   out = []
   if about.attributes:
     out.append(Section("What was planted", picture=_images(about)))
-  if _unique(rows):
+  if any(row.metric == "exposure_bits" and row.attribute for row in rows):
     out.append(Section("Exposure", picture=render(
       "exposure", lambda: _strips(rows), "Bits of exposure of every feature, a dot a seed",
       "Every dot is a network; the line is what a network that learnt nothing has on "
       "average.",
     )))  # fmt: skip
-  else:
+  if _of_dose(rows):
     out.append(Section("Dose and response", picture=render(
       "dose", lambda: _curves(rows), "Spurious score over doses, a panel a pattern",
       "Spurious score against examples that carry the pattern; bands are intervals over "
