@@ -24,6 +24,7 @@ from ovl.types import Mitigation as Mitigation
 from ovl.types import Model as Model
 from ovl.types import Row as Row
 from ovl.types import View as View
+from ovl.unlearn import unlearn as unlearn
 
 if TYPE_CHECKING:
   from ovl.eraser.estimator import ConceptEraser as ConceptEraser
