@@ -10,10 +10,10 @@ import numpy as np
 
 from ovl import inputs
 from ovl.columns import codes, described, encode, encoded
-from ovl.inputs import layout
+from ovl.inputs import checks, layout
 from ovl.inputs.holders import framed
 from ovl.inputs.repeats import repeats
-from ovl.inputs.words import nearest, place
+from ovl.inputs.words import nearest
 from ovl.types import Attribute, BadInput
 
 SPLIT = ("train", "probe", "stop", "test")
@@ -22,9 +22,6 @@ CALLED = {
   "val": "stop", "valid": "stop", "validation": "stop", "dev": "stop",
   "training": "train", "fit": "probe", "eval": "test", "testing": "test", "holdout": "test",
 }  # fmt: skip
-CHUNK = 1 << 22  # numbers looked at in one go, so that a mapped file stays on disk
-LARGEST = np.finfo(np.float32).max
-MOST_CALLS = 16  # of one module in a pass
 
 
 class Arrays(NamedTuple):
@@ -136,13 +133,13 @@ def arrays(
   )
   _same_rows(found)
   if found.groups is not None and found.split is not None:
-    _groups_stay_together(found.groups, found.split)
+    checks.groups_stay_together(found.groups, found.split)
   taps_by_name, twins, notes = layout.pooled(taps_by_name, twins, mask, lengths, pool)
   taps_by_name, read_as, asked = layout.oriented(taps_by_name, channels)
   twins, _, _ = layout.oriented(twins, channels)
   for where, group in (("taps", taps_by_name), ("untrained", twins)):
     for name, z in group.items():
-      _finite(z, f"{where}/{name}")
+      checks.finite(z, f"{where}/{name}")
   doubts += asked
   if copies := str(repeats([z[0] for z in taps_by_name.values()], found.groups)):
     doubts.append(copies)
@@ -265,47 +262,5 @@ def _same_rows(found: Arrays) -> None:
         message += (
           "\n  rows are the first axis: x.T turns them; where it counts models, give seeds"
         )
-      message += _calls(name, size, first, num_rows)
+      message += checks.calls(name, size, first, num_rows)
       raise BadInput(message)
-
-
-def _calls(name: str, size: int, first: str, num_rows: int) -> str:
-  """What to look for where one has a multiple of the other's rows."""
-  big, small = max(size, num_rows), min(size, num_rows)
-  times, rest = divmod(big, max(small, 1))
-  if rest or not 1 < times <= MOST_CALLS:
-    return ""
-  longer = name if size > num_rows else first
-  if not longer.startswith(("taps", "untrained")):
-    return f"\n  {times} times as many: a list of batches needs np.concatenate"
-  return (
-    f"\n  {longer} has {times} times as many: a module that a pass uses {times} times "
-    "calls its hook each time; give each call a name of its own"
-  )
-
-
-def _groups_stay_together(groups_N: np.ndarray, split_N: np.ndarray) -> None:
-  judged = split_N != "train"
-  sides = set(zip(groups_N[judged].tolist(), split_N[judged].tolist(), strict=True))
-  _, counts = np.unique([group for group, _ in sides], return_counts=True)
-  if torn := int((counts > 1).sum()):
-    raise BadInput(f"split tears {torn} groups apart; expected a group on one side only")
-
-
-def _finite(z: np.ndarray, name: str) -> None:
-  if z.dtype.kind != "f":
-    return
-  step = max(1, CHUNK // z[0, 0].size)
-  bad, first = 0, ""
-  for z_N in z:
-    for start in range(0, len(z_N), step):
-      lost = ~(np.abs(z_N[start : start + step]) <= LARGEST)
-      bad += int(np.count_nonzero(lost))
-      if bad and not first:
-        row, *inner = (int(at) for at in np.argwhere(lost)[0])
-        first = place(start + row, ", ".join(map(str, inner)))
-  if bad:
-    raise BadInput(
-      f"{name} has {bad} NaN or infinite values of {z.size} (as float32)\n  the first in "
-      f"{first}, counted from 0"
-    )

@@ -101,8 +101,8 @@ def _kinds(
 ) -> dict[str, Kind]:
   """What a person said an attribute is."""
   kinds: dict[str, Kind] = {}
-  said: dict[Kind, Iterable[str]] = {"continuous": continuous, "discrete": discrete}
-  for kind, names in said.items():
+  asked: dict[Kind, Iterable[str]] = {"continuous": continuous, "discrete": discrete}
+  for kind, names in asked.items():
     for name in [names] if isinstance(names, str) else names:
       if name not in named:
         raise BadInput(f"{kind} names {name!r}, no attribute; {nearest(name, named)}")
@@ -233,10 +233,10 @@ def _typed(present: list[Any], name: str) -> np.ndarray:
   """Gives Python values one dtype: all text, or all real numbers."""
   for family in (str, bytes, (bool, int, float, np.bool_, np.integer, np.floating)):
     if all(isinstance(v, family) for v in present):
-      made = np.array(present)
+      values = np.array(present)
       if family is bytes:
-        return np.char.decode(made, "utf-8", "backslashreplace")
-      return made.astype(str) if made.dtype.kind == "O" else made  # beyond 64 bits
+        return np.char.decode(values, "utf-8", "backslashreplace")
+      return values.astype(str) if values.dtype.kind == "O" else values  # beyond 64 bits
   if all(isinstance(v, numbers.Real | decimal.Decimal) for v in present):
     return np.array(present, float)  # of a database
   kinds = ", ".join(sorted({type(v).__name__ for v in present}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ovl.inputs.words import nearest as nearest
 from ovl.types import BadInput, Critic, Dataset, Eraser, Mitigation, Model
 
 T = TypeVar("T")
@@ -35,15 +35,6 @@ ROLES: dict[str, type] = {  # of a release: whatever can be called
   "erasers": Eraser,
 }
 ASKED = ("attribute", "classes")  # what a program asks of a method, whoever made it
-
-
-def nearest(name: str, names: list[str]) -> str:
-  """ "; did you mean X?" or the whole list, for one-line errors."""
-  close = sorted(n for n in names if name and n.startswith(name))
-  close = close or difflib.get_close_matches(name, names, 1, 0.5)
-  if close:
-    return f"did you mean {close[0]!r}?"
-  return "have " + ", ".join(sorted(names)) if names else "there are none"
 
 
 def names(kind: str) -> list[str]:

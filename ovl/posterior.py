@@ -161,7 +161,7 @@ def label_only(kind: Kind, s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> 
     `[C, K]` probabilities, or `[C, 2]` mean and log scale.
   """
   if kind == "discrete":
-    return stats.label_table(s_N, y_N, C, K, stats.smoothing(s_N, y_N, C, K)[0])
+    return stats.label_table(s_N, y_N, C, K)
   if C == 1:
     return np.zeros((1, 2))  # ranks have one marginal
   table = np.empty((C, 2))

@@ -24,16 +24,10 @@ def entropy(codes_N: np.ndarray, num: int) -> float:
 SMOOTHING = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1e3)
 
 
-def label_table(
-  s_N: np.ndarray, y_N: np.ndarray, C: int, K: int, pseudo: float | None = None
-) -> np.ndarray:
-  """p(s|y) `[C, K]`, each row shrunk to the (add-one) marginal by pseudo-rows.
-
-  So a label value that was rare or absent in the rows gets a sane prediction. Their number
-  is K, or what is given.
-  """
+def label_table(s_N: np.ndarray, y_N: np.ndarray, C: int, K: int) -> np.ndarray:
+  """p(s|y) `[C, K]`, shrunk to the add-one marginal by pseudo-rows: rare labels too."""
   count_CK, marginal_K = _counts(s_N, y_N, C, K)
-  pseudo = float(K) if pseudo is None else pseudo
+  pseudo = smoothing(s_N, y_N, C, K)[0]
   return (count_CK + pseudo * marginal_K) / (count_CK.sum(1, keepdims=True) + pseudo)
 
 
@@ -138,11 +132,33 @@ def excess(
   middle = float(np.mean(values_S))
   if S < 2:
     return middle, np.nan, np.nan, np.nan
-  error = np.sqrt(np.var(values_S, ddof=1) / S + examples_var)
-  half = stats.t.ppf((1 + level) / 2, S - 1) * error
-  # Rounding is no spread.
-  p = stats.t.sf(middle / error, S - 1) if error > 1e-9 * max(1, abs(middle)) else 1.0
-  return middle, float(p), middle - half, middle + half
+  variance = float(np.var(values_S, ddof=1)) / S + examples_var
+  if _rounding(variance, middle):
+    return middle, 1.0, middle, middle
+  return _interval(middle, [(variance, S - 1)], level)
+
+
+def _rounding(variance: float, value: float) -> bool:
+  return bool(np.sqrt(variance) <= 1e-9 * max(1.0, abs(value)))
+
+
+def _interval(
+  value: float, parts: list[tuple[float, float]], level: float
+) -> tuple[float, float, float, float]:
+  """Of a value whose variance has parts, each with its degrees of freedom and t interval.
+
+  The one-sided p of value > 0 is the tail whose interval just reaches 0.
+  """
+
+  def half(tail: float) -> float:
+    squares = [stats.t.isf(tail, freedom) ** 2 * var for var, freedom in parts]
+    return float(np.sqrt(sum(squares)))
+
+  log_p = np.log(LEAST_P)
+  if half(LEAST_P) > abs(value):
+    log_p = optimize.brentq(lambda x: half(np.exp(x)) - abs(value), log_p, np.log(0.5))
+  tail, wide = float(np.exp(log_p)), half((1 - level) / 2)
+  return value, tail if value > 0 else 1 - tail, value - wide, value + wide
 
 
 def shared_variance(
@@ -192,11 +208,8 @@ def over_models_and_examples(
   With x_s the number of model s, the mean varies by s^2 / S, s^2 the variance of x_s, and
   by c, the mean covariance of two models that shared examples cause (from their influence
   values, `shared_variance`). Both are unbiased: models on disjoint examples have c = 0,
-  copies of one model s^2 = 0. Each has its own t interval, and half the width is
-
-      sqrt(t(S - 1)^2 s^2 / S + t(units)^2 c)
-
-  which covers as stated where either is alone, and a little more in between (one common
+  copies of one model s^2 = 0. Half the width is sqrt(t(S - 1)^2 s^2 / S + t(units)^2 c):
+  it covers as stated where either is alone, and a little more in between (one common
   number of degrees of freedom, after Satterthwaite, covers .87 to .93 of two or three
   models). A single model has the variance of its examples alone.
 
@@ -227,20 +240,9 @@ def over_models_and_examples(
     )
     shared = max((S * S * together - own) / (S * (S - 1)), 0.0)
     spread = float(np.var([v for v, _ in metrics], ddof=1)) / S
-  if np.sqrt(spread + shared) <= 1e-9 * max(1.0, abs(value)):  # rounding is no evidence
+  if _rounding(spread + shared, value):
     return value, 0.0 if value > 1e-9 else 1.0, value, value
-
-  def half(tail: float) -> float:
-    t_models = stats.t.isf(tail, S - 1) if S > 1 else 0.0
-    return float(np.sqrt(t_models**2 * spread + stats.t.isf(tail, of_units) ** 2 * shared))
-
-  wide = half((1 - level) / 2)
-  # The one-sided p is the tail whose interval just reaches 0.
-  log_p = np.log(LEAST_P)
-  if half(LEAST_P) > abs(value):
-    log_p = optimize.brentq(lambda x: half(np.exp(x)) - abs(value), log_p, np.log(0.5))
-  tail = float(np.exp(log_p))
-  return value, tail if value > 0 else 1 - tail, value - wide, value + wide
+  return _interval(value, [(spread, max(S - 1, 1)), (shared, of_units)], level)
 
 
 def paired(
@@ -296,8 +298,3 @@ def draws_needed(cells: int, alpha: float, models: int) -> int:
   """Permutations so that a Holm-adjusted combined p can reach a fifth of alpha."""
   factor = 2 if models > 1 else 1
   return int(np.ceil(5 * factor * max(cells, 1) / alpha)) - 1
-
-
-def normal_gap(alpha: float, power: float) -> float:
-  """Standard errors that a one-sided test at alpha needs for this power."""
-  return float(stats.norm.isf(alpha) + stats.norm.ppf(power))

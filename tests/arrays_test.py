@@ -178,7 +178,7 @@ def test_folder_stays_on_disk(tmp_path):
 
 
 def test_folder_with_seeds_and_small_chunks(tmp_path, monkeypatch):
-  monkeypatch.setattr("ovl.arrays.CHUNK", 5)
+  monkeypatch.setattr("ovl.inputs.checks.CHUNK", 5)
   table = "sex\n" + "\n".join(SEX)
   path = write_folder(tmp_path, table, taps={"fc": np.stack([GOOD, GOOD * np.nan])})
   np.save(path / "seeds.npy", [0, 1])

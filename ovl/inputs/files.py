@@ -71,9 +71,9 @@ def _exists(path: pathlib.Path) -> None:
 
 def _npz(path: pathlib.Path) -> dict[str, Any]:
   if path.suffix != ".npz" or not zipfile.is_zipfile(path):
-    how = (said for kinds, said in INSTEAD.items() if path.suffix in kinds.split())
-    if said := next(how, "") if path.suffix else "":
-      raise BadInput(f"{path} is not an npz\n  {said}")
+    how = (hint for kinds, hint in INSTEAD.items() if path.suffix in kinds.split())
+    if hint := next(how, "") if path.suffix else "":
+      raise BadInput(f"{path} is not an npz\n  {hint}")
   if not zipfile.is_zipfile(path):
     raise BadInput(f"{path} is not an npz; expected one, or a folder with taps/*.npy")
   found: dict[str, Any] = {place: {} for place in NAMED}

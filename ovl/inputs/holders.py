@@ -79,9 +79,9 @@ def plain(values: Any, name: str, *, stacked: bool = False) -> np.ndarray:
   except BadInput:
     raise
   except Exception as error:  # whatever a foreign library raises
-    said = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(str(error).split()) or type(error).__name__
     raise BadInput(
-      f"{name} is not an array: {said[:160]}\n  expected one that NumPy can read; of "
+      f"{name} is not an array: {message[:160]}\n  expected one that NumPy can read; of "
       "PyTorch x.detach().float().cpu().numpy()"
     ) from error
   return _typed(raw, name)

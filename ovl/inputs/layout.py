@@ -43,16 +43,16 @@ def oriented(
   found, notes, questions = {}, [], []
   for name, z in taps.items():
     word = told[name] if channels == "auto" else channels
-    said = f"taps/{name} [N, {', '.join(map(str, inner[name]))}] is read as"
+    text = f"taps/{name} [N, {', '.join(map(str, inner[name]))}] is read as"
     if word == "first" and channels == "auto":
-      notes.append(f"{said} channels first; channels=last reads it otherwise")
+      notes.append(f"{text} channels first; channels=last reads it otherwise")
     elif word == "flat" and len(inner[name]) == 2:
       T, D = inner[name]
-      notes.append(f"{said} {T} positions of {D} features, of one model; else give seeds")
+      notes.append(f"{text} {T} positions of {D} features, of one model; else give seeds")
     elif not word:
       word = next(iter(agreed)) if len(agreed) == 1 else "last"
       questions.append(
-        f"{said} channels {word}, which its shape does not tell; say channels=first or last"
+        f"{text} channels {word}, which its shape does not tell; say channels=first or last"
       )
     found[name] = np.moveaxis(z, 2, -1) if word == "first" and z.ndim > 3 else z
   return found, notes, questions
@@ -121,11 +121,11 @@ def pooled(
         found[short] = _pool(z, real[name], word)
     return found
 
-  said = " and ".join(words)
+  ways = " and ".join(words)
   return (
     of(taps),
     of(twins),
-    [f"taps/{n} is read as {said} of real positions" for n in real],
+    [f"taps/{n} is read as {ways} of real positions" for n in real],
   )
 
 

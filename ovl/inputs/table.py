@@ -226,8 +226,8 @@ def _binary(path: pathlib.Path) -> Table:
   try:
     table = arrow.read_table(path)
   except Exception as error:  # whatever pyarrow raises
-    said = " ".join(str(error).split())[:120]
-    raise BadInput(f"{path.name} cannot be read by pyarrow: {said}") from error
+    message = " ".join(str(error).split())[:120]
+    raise BadInput(f"{path.name} cannot be read by pyarrow: {message}") from error
   if not table.num_rows:
     raise BadInput(f"{path.name} has no rows; expected one row an example")
   names = table.column_names

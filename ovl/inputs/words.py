@@ -12,17 +12,20 @@ UNKNOWN = frozenset(
 )
 
 
-def listed(names: Iterable[object]) -> str:
-  """The first eight, by commas."""
+def listed(names: Iterable[object], most: int = 8) -> str:
+  """The first of them, by commas."""
   words = [str(name) for name in names]
-  return ", ".join(words[:8]) + (", ..." if len(words) > 8 else "") or "nothing"
+  return ", ".join(words[:most]) + (", ..." if len(words) > most else "") or "nothing"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-  """ "did you mean X?", or what there is."""
+  """ "did you mean X?", of what begins like it or is close; or what there is."""
   names = [str(one) for one in names]
-  close = difflib.get_close_matches(name, names, 1, 0.5)
-  return f"did you mean {close[0]!r}?" if close else f"expected one of {listed(names)}"
+  close = sorted(one for one in names if name and one.startswith(name))
+  close = close or difflib.get_close_matches(name, names, 1, 0.5)
+  if close:
+    return f"did you mean {close[0]!r}?"
+  return f"expected one of {listed(names, 40)}" if names else "there are none"
 
 
 def place(row: int, column: str | int | None = None) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import special
 from scipy import stats as scipy_stats
 
-from ovl import exchange, stats
+from ovl import exchange
 from ovl.posterior import Guess
 
 BINS = 32  # a quantity is tested by its rank among so many
@@ -206,6 +206,6 @@ def detectable_nats(
   noise, so n test units separate it by sqrt(n) a / sqrt(a + c) standard errors, which
   must be z_(1 - alpha / 2m) + z_.8: solved for a.
   """
-  z = stats.normal_gap(alpha / (2 * max(cells, 1)), 0.8)
+  z = float(scipy_stats.norm.isf(alpha / (2 * max(cells, 1))) + scipy_stats.norm.ppf(0.8))
   n, c = max(units, 1), width * (K - 1) / max(train_rows, 1)
   return float((z**2 + np.sqrt(z**4 + 4 * n * z**2 * c)) / (2 * n) / 2)

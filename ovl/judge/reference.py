@@ -82,19 +82,19 @@ class Asked(NamedTuple):
     plain = dict(best)
     for critic in self.blind.values():
       logits = {"stop": critic.stop, "test": critic.test}
-      said = {
+      told = {
         name: self.form(of[self.s, self.variant, self.at], name)
         for name, of in logits.items()
       }
-      pair = self.guess(said["stop"], plain["stop"])
+      pair = self.guess(told["stop"], plain["stop"])
       if column.kind == "continuous":  # a mixture of two normals is none
         w, cost = 0.0, posterior.cross_entropy(pair._replace(base_N=pair.q_N), stop_N)
       else:
         w, cost = posterior.mix(pair, stop_N)
       if cost < least:
-        least, best = cost, said
+        least, best = cost, told
         if w > 0:
-          best = {name: (1 - w) * said[name] + w * plain[name] for name in said}
+          best = {name: (1 - w) * told[name] + w * plain[name] for name in told}
     return best
 
   def speak(self) -> tuple[str, Guess, np.ndarray]:
