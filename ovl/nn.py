@@ -11,6 +11,16 @@ from ovl.types import Kind, Params, View
 NEG = -1e9  # the logit of a class that does not exist
 
 
+def scaled(
+  z_ND: Float[Array, "n d"], probe_ND: Float[Array, "m d"]
+) -> tuple[Float[Array, "n d"], Bool[Array, " d"]]:
+  """Columns of mean 0 and variance 1 on the probe part; and which vary there."""
+  mean_D = probe_ND.mean(0)
+  sd_D = jnp.sqrt(jnp.square(probe_ND - mean_D).mean(0))
+  alive_D = sd_D > 1e-6 * jnp.maximum(jnp.abs(mean_D), 1e-6)
+  return (z_ND - mean_D) / jnp.where(alive_D, sd_D, 1.0), alive_D
+
+
 def mlp_init(
   key: PRNGKeyArray,
   features_D: Bool[Array, " d"],

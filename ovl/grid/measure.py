@@ -138,9 +138,8 @@ def statistic(
 
   def one(inputs: tuple[Array, Array, Array]) -> Array:
     z_ND, s_N, mask_N = inputs
-    sd_D = z_ND.std(0)
-    alive_D = sd_D > 1e-6 * jnp.maximum(jnp.abs(z_ND.mean(0)), 1e-6)
-    z_ND = (z_ND - z_ND.mean(0)) / jnp.where(alive_D, sd_D, 1.0) * alive_D
+    z_ND, alive_D = nn.scaled(z_ND, z_ND)
+    z_ND = z_ND * alive_D
     view = View(z_ND, s_N, mask_N, alive_D, classes_K)
     size = len(mask_N) // BLOCKS
 

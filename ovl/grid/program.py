@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
+from ovl import nn
 from ovl.grid.train import Schedule, train
 from ovl.types import Critic, View
 
@@ -138,11 +139,7 @@ def _parts(
   sizes: tuple[int, int, int],
 ) -> tuple[View, ...]:
   """Standardises on the probe part; a column constant there is no feature."""
-  probe_ND = z_ND[: sizes[0]]
-  mean_D = probe_ND.mean(0)
-  sd_D = jnp.sqrt(jnp.square(probe_ND - mean_D).mean(0))
-  alive_D = sd_D > 1e-6 * jnp.maximum(jnp.abs(mean_D), 1e-6)
-  z_ND = (z_ND - mean_D) / jnp.where(alive_D, sd_D, 1.0)
+  z_ND, alive_D = nn.scaled(z_ND, z_ND[: sizes[0]])
   features_VD = features_VD & alive_D
   z_VND = z_ND * features_VD[:, None]
   views, start = [], 0
