@@ -16,16 +16,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from ovl import cli, erasure, fit, load, results
-from ovl.audit.api import _probe
-from ovl.audit.material import Settings as AuditSettings
+from ovl import cli, erasure, fit, load, results, workdir
+from ovl.audit.api import _read
+from ovl.audit.material import Material
+from ovl.audit.settings import Settings as AuditSettings
 from ovl.columns import encode
 from ovl.judge import cells
+from ovl.readings import trees
+from ovl.readings.readers import _stage, readers
+from ovl.run import Run
+from ovl.subjects.erased import Erasing, _erase, _shuffled
+from ovl.subjects.networks import layers
 from ovl.types import Attribute, BadInput, Dataset, Eraser, Lane, Row
-from ovl.unlearn import Settings, run, trees
-from ovl.unlearn import attack as attacks
-from ovl.unlearn.attack import Attack, cases, permuted
-from ovl.unlearn.points import Studio, _aims, _erase_shuffled, _trained, points, subjects
+from ovl.unlearn import Settings, run
+from ovl.unlearn.attack import Attack, cases, permuted, raw
+from ovl.unlearn.penalised import Studio, _aims, _trained, points, subjects
 
 HERE = str(pathlib.Path(__file__))
 PARTS = {"train": 0.4, "probe": 0.3, "stop": 0.08, "test": 0.22}
@@ -133,9 +138,9 @@ def test_workdir_holds_what_is_promised(finished):
   assert page == home / "report.html"
   record = json.loads((home / "run.json").read_text())
   assert record["status"] == "complete"
-  assert record["schema"] == results.SCHEMA
+  assert record["schema"] == workdir.SCHEMA
   assert record["config"]["unlearn"]["attribute"] == "shade"
-  assert record["loud"] == result.meta["loud"]
+  assert record["warnings"] == list(result.about.warnings)
   assert {"jax", "python"} <= record["versions"].keys()
   assert results.read(home) == [
     type(r)(**(type(r)()._asdict() | results.to_dict(r))) for r in result.rows
@@ -272,13 +277,13 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(finished, tmp_path):
   until("training hsic")
   said = until("training irene")
   assert not any("training no_penalty" in s for s in said)
-  said = until("attack by linear")
+  said = until("linear reads")
   assert not any("training hsic" in s for s in said)
   said = until("permutation tests")
   assert not any(s.startswith("training") for s in said)
   said = []
   run(whole_config(), cut, lambda share, what: said.append(what))
-  assert not any("training" in s or s.startswith("attack") for s in said)
+  assert not any("training" in s or "reads" in s for s in said)
   assert (cut / "rows.csv").read_bytes() == rows
 
 
@@ -294,7 +299,7 @@ def test_the_command_line_runs_it_and_says_that_it_is_finished(finished, tmp_pat
   first = capsys.readouterr().out
   assert result.table() in first
   assert f"report: {mine / 'report.html'}" in first
-  for sentence in result.meta["loud"]:
+  for sentence in result.about.warnings:
     assert f"note: {sentence}" in first
   assert (mine / "rows.csv").read_bytes() == (home / "rows.csv").read_bytes()
   before = (mine / "rows.csv").stat().st_mtime_ns
@@ -360,16 +365,21 @@ def make_studio(config, home=None):
   ground = fit.prepare(config)
   frame = cells.frame(ground.part, ground.dataset.y, len(ground.dataset.labels), None)
   made = Settings(**config["unlearn"])
-  nets = None if home is None else home / "checkpoints/nets"
-  return Studio(ground, frame, made, nets, fit.quiet)
+  return Studio(ground, frame, made, Run(config, home))
 
 
 def make_attack(studio):
-  """Who attacks in that study; nothing is remembered."""
-  made, data = studio.made, studio.ground.dataset
+  """Who attacks in that study."""
+  made, data, frame = studio.made, studio.ground.dataset, studio.frame
   attribute = data.attributes[made.attribute]
-  column = cells.column(made.attribute, attribute, data.y, studio.frame)
-  return Attack(column, studio.frame, made, 3, None)
+  column = cells.column(made.attribute, attribute, data.y, frame)
+  fresh = readers(made.attackers, column.kind, frame, made.schedule, "unlearn.attackers")
+  return Attack(column, fresh, list(layers(studio.ground)), made.max_width)
+
+
+def forgetful():
+  """A run of the same seed that remembers nothing."""
+  return Run({"seed": 3})
 
 
 def test_erasers_are_fitted_to_the_train_part(finished):
@@ -377,7 +387,7 @@ def test_erasers_are_fitted_to_the_train_part(finished):
   studio = make_studio(whole_config(), home)
   ground, frame = studio.ground, studio.frame
   nets = ground.train(home / "checkpoints/nets/no_penalty")
-  by_name = {p.subject: p for p in points(studio)}
+  by_name = {p.name: p for p in points(studio)}
   key = jax.random.key(0)
   for name in ("leace", "mean_projection"):
     for s in range(3):
@@ -391,9 +401,10 @@ def test_erasers_are_fitted_to_the_train_part(finished):
       mask = jnp.ones(len(rows))
       fitted = load("erasers", name).fit(z_of(rows), jnp.asarray(hot), mask, key)
       wanted = fitted.apply(fitted.arrays, z_of(frame.rows_SN[s]))
-      np.testing.assert_allclose(by_name[name].z["fc2"][s], wanted, atol=2e-3)
+      np.testing.assert_allclose(by_name[name].taps["fc2"][s], wanted, atol=2e-3)
       assert (
-        np.abs(by_name[name].z["fc2"][s] - by_name["no_penalty"].z["fc2"][s]).max() > 0.1
+        np.abs(by_name[name].taps["fc2"][s] - by_name["no_penalty"].taps["fc2"][s]).max()
+        > 0.1
       )
 
 
@@ -417,17 +428,18 @@ def test_the_best_attacker_is_as_good_as_scikit_learns_best(finished):
   one = config(attackers=("linear", "trees"))
   studio = make_studio(one, home)
   attack = make_attack(studio)
-  frame, column = attack.frame, attack.column
+  frame, column = studio.frame, attack.column
   found = list(points(studio))
   said = []
-  (plain, _) = cases(found, "fc2", attack, lambda s, t: said.append(t))
+  told = Run(one, progress=lambda share, what: said.append(what))
+  (plain, _) = cases(found, "fc2", attack, told)
   assert plain.by_attacker.keys() == {"linear", "trees"}
-  assert any(t.startswith("attack by trees: no_penalty") for t in said)
+  assert any(t.startswith("trees reads: no_penalty") for t in said)
   ours = np.mean([m["accuracy"][0] for m in plain.best.metrics])
   probe, test = frame.part("probe"), frame.part("test")
   theirs = []
   for s in range(3):
-    z, labels = found[0].z["fc2"][s], column.s_SN[s]
+    z, labels = found[0].taps["fc2"][s], column.s_SN[s]
     models = (
       make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
       HistGradientBoostingClassifier(random_state=0, max_iter=50),
@@ -458,7 +470,7 @@ def test_every_point_meets_the_same_attackers(tmp_path):
       met.setdefault((r.subject, json.dumps(setting)), set()).add(attacker)
   assert len(met) == 5
   assert set(map(frozenset, met.values())) == {frozenset({"linear", "trees"})}
-  assert not result.meta["trees"]  # they learn from all rows
+  assert not any("trees" in note for note in result.about.notes)  # they learn from all rows
   # An eraser that is told the attribute writes a shuffled one into dead units, too.
   name = "oracle_leace"
   told = [r for r in result.rows if r.setting == json.dumps({"eraser": name})]
@@ -468,7 +480,7 @@ def test_every_point_meets_the_same_attackers(tmp_path):
   own = aggregates(result.rows, "share_beyond_task")[name, ""]
   assert (own.flag == "eraser_leaks") == (head.low > 0 or head.p <= 0.05)
   assert own.flag == "eraser_leaks"
-  assert any(s.startswith("oracle_leace at fc2 writes") for s in result.meta["loud"])
+  assert any(s.startswith("oracle_leace at fc2 writes") for s in result.about.warnings)
 
 
 def test_an_oracle_that_is_told_a_shuffled_attribute(finished, monkeypatch):
@@ -481,7 +493,8 @@ def test_an_oracle_that_is_told_a_shuffled_attribute(finished, monkeypatch):
   heard = {}
   monkeypatch.setattr(erasure, "fit", lambda e, z, s, *rest: heard.update(fitted=s))
   monkeypatch.setattr(erasure, "on_host", lambda e, z, s: heard.update(told=s) or z)
-  _erase_shuffled(Eraser(None, None, oracle=True), width, judged, studio)
+  asked = Erasing(studio.ground, None, frame, "shade", {}, None, "unlearn.erasers")
+  _erase(Eraser(None, None, oracle=True), _shuffled(asked), width, judged)
   told_SN, at_SN = (heard[name].argmax(-1) for name in ("told", "fitted"))
   attack = make_attack(studio)
   shuffled = cells.permuted(attack.column, frame)
@@ -504,13 +517,13 @@ def test_what_an_eraser_writes_is_read_and_nothing_else(finished, writes):
   home, *_ = finished
   studio = make_studio(whole_config(), home)
   attack = make_attack(studio)
-  found = [p for p in points(studio) if p.subject in ("no_penalty", "leace")]
-  z_SND = found[0].z["fc2"]
+  found = [p for p in points(studio) if p.name in ("no_penalty", "leace")]
+  z_SND = found[0].taps["fc2"]
   if writes:
-    hot = np.eye(3, dtype=np.float32)[cells.permuted(attack.column, attack.frame).s_SN]
+    hot = np.eye(3, dtype=np.float32)[cells.permuted(attack.column, studio.frame).s_SN]
     z_SND = np.concatenate([z_SND, hot], 2)[..., -z_SND.shape[-1] :]
   found[1] = found[1]._replace(shuffled={"fc2": z_SND})
-  plain, told = permuted(found, "fc2", attack, fit.quiet)
+  plain, told = permuted(found, "fc2", attack, forgetful())
   assert (plain.lane.setting, told.lane.setting) == ("", json.dumps({"eraser": "leace"}))
   assert max(abs(value) for value, _ in plain.beyond) < 0.03
   for value, _ in told.beyond:
@@ -522,17 +535,16 @@ def test_a_study_and_an_audit_read_the_same(finished):
   home, *_ = finished
   studio = make_studio(whole_config(), home)
   attack, plain = make_attack(studio), next(points(studio))
-  (case,) = cases([plain], "fc2", attack, fit.quiet)
+  (case,) = cases([plain], "fc2", attack, forgetful())
   lane, data = case.best.lane, studio.ground.dataset
-  material = cells.Material(
-    [lane._replace(subject="trained")], attack.frame, {}, data.y, data.labels,
-    studio.ground.seeds, None, Row(), {},
+  material = Material(
+    [], studio.frame, [], studio.ground.seeds, data.attributes, data.y, data.labels, None,
+    Row(), "", {}, {}, [], [],
   )  # fmt: skip
-  settings, critics = AuditSettings(critics=("linear",)), attack.critics
-  audited, shuffled = _probe(
-    material, [attack.column], critics, settings, attack.seed, fit.quiet, None
-  )
-  held = permuted([plain], "fc2", attack, fit.quiet)
+  settings = AuditSettings(critics=("linear",))
+  trained = [lane._replace(subject="trained")]
+  (audited, shuffled), _ = _read(trained, [attack.column], material, settings, forgetful())
+  held = permuted([plain], "fc2", attack, forgetful())
   for ours, theirs in ((case.best, audited), (held[0], shuffled)):
     for s in range(3):
       for a, b in ((ours.guess, theirs.guess), (ours.beyond_guess, theirs.beyond_guess)):
@@ -553,17 +565,18 @@ def test_labels_are_asked_by_every_attacker_too(finished, monkeypatch):
     return scored(lane, column, at, found, frame, blind)
 
   monkeypatch.setattr(cells, "scored", watched)
-  cases(list(points(studio))[:1], "fc2", attack, fit.quiet)
+  cases(list(points(studio))[:1], "fc2", attack, forgetful())
   both = ("linear", "trees")
   assert seen == [("no_penalty", one, both) for one in (("linear",), ("trees",), both)]
   seen.clear()
-  attacks.raw(studio.ground.dataset.x, attack, fit.quiet)
+  raw(studio.ground.dataset.x, attack, forgetful())
   assert seen == [("raw", ("linear",), ("linear",))]
 
 
 def test_what_was_found_is_named_by_all_that_it_hangs_on(finished, monkeypatch):
   home, *_ = finished
-  attack = make_attack(make_studio(whole_config(), home))
+  studio = make_studio(whole_config(), home)
+  attack = make_attack(studio)
   z = np.zeros((3, 4, 2))
   one = Lane("club", "a/b", 0, z, '{"weight": 1.0}')
   others = [
@@ -571,21 +584,26 @@ def test_what_was_found_is_named_by_all_that_it_hangs_on(finished, monkeypatch):
     one._replace(subject="irene"), one._replace(layer="a-b"),
   ]  # fmt: skip
   given = {"rows": 2000}
-  names = [attack._stage("trees", [lane], given) for lane in (one, *others)]
-  names += [attack._stage("trees", [one, others[0]], given)]
-  names += [attack._stage("linear", [one], given)]
-  names += [attack._stage("trees", [one], {"rows": 1000})]
-  shuffled = attack._replace(column=cells.permuted(attack.column, attack.frame))
-  names += [shuffled._stage("trees", [one], given)]
-  assert len(set(names)) == len(names)
-  assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.") for name in names)
+  cols = [attack.column]
+  names = [_stage("trees", [lane], cols, given) for lane in (one, *others)]
+  names += [_stage("trees", [one, others[0]], cols, given)]
+  names += [_stage("linear", [one], cols, given)]
+  names += [_stage("trees", [one], cols, {"rows": 1000})]
+  names += [_stage("trees", [one], [cells.permuted(attack.column, studio.frame)], given)]
+  files = [studio.run.path(*name).name for name in names]
+  assert len(set(files)) == len(names)
+  assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.") for name in files)
   asked = []
-  monkeypatch.setattr(attacks.grid.cache, "load", lambda _, stage: asked.append(stage))
-  monkeypatch.setattr(attacks.grid.cache, "save", lambda *_: None)
-  monkeypatch.setattr(trees, "read", lambda *_: "found")
+
+  def stage(run, *names, make, of):
+    asked.append(names)
+    return make()
+
+  monkeypatch.setattr(Run, "stage", stage)
+  monkeypatch.setattr(trees, "read", lambda *_: ["found"])
   for cap in (2000, 100):
     monkeypatch.setattr(trees, "ROWS", cap)
-    assert attack._trees([one], fit.quiet) == ["found"]
+    assert attack.readers._trees([one], cols, forgetful()) == ["found"]
   assert asked[0] != asked[1]
 
 
@@ -599,7 +617,7 @@ def test_a_coin_leaves_nothing_to_remove(tmp_path):
   for w in (0.0, 3.0):
     # Enough rows to show that there is little.
     assert share["irene", weight(w)].verdict == "nothing to remove"
-  assert not result.meta["loud"]
+  assert not result.about.warnings
 
 
 def test_a_copy_of_the_task_is_entailed(tmp_path):
@@ -607,7 +625,8 @@ def test_a_copy_of_the_task_is_entailed(tmp_path):
   found = aggregates(result.rows, "share_beyond_task")
   assert found.keys() == {("no_penalty", ""), ("untrained", ""), ("leace", "")}
   for row in found.values():
-    assert (row.value, row.p, row.verdict) == (None, None, "entailed by the task")
+    assert np.isnan(row.value)  # empty on disk
+    assert (row.p, row.verdict) == (None, "entailed by the task")
   assert not aggregates(result.rows, "removed_share")
   share = aggregates(result.rows, "share")
   assert share["no_penalty", ""].value > 0.8
@@ -619,14 +638,14 @@ def test_a_copy_of_the_task_is_entailed(tmp_path):
 @pytest.mark.parametrize("name", ["no_penalty", "label", "raw", "permuted"])
 def test_a_penalty_has_the_name_of_no_control(name):
   with pytest.raises(BadInput, match=f"penalties.{name}: the name is taken"):
-    subjects(make_studio(config(penalties={name: {"critic": "irene"}})))
+    subjects(make_studio(config(penalties={name: {"method": "irene"}})))
 
 
 # ---- what diverges -------------------------------------------------------------------
 
 
 def test_seeds_that_diverge_are_left_out_and_said(tmp_path):
-  penalties = {"broken": {"critic": HERE, "weights": (0.5, 1.0)}}
+  penalties = {"broken": {"method": HERE, "weights": (0.5, 1.0)}}
   result, page = run(config(penalties=penalties, monitors=("linear",)), tmp_path / "w")
   read = aggregates(result.rows, "critic_information")
   assert list(read) == [
@@ -651,7 +670,7 @@ def test_seeds_that_diverge_are_left_out_and_said(tmp_path):
     gone = [seed for seed in SEEDS if seed not in left]
     assert len(gone) == dead
     assert (
-      f"broken {setting}: seeds {gone} diverged and are left out" in result.meta["loud"]
+      f"broken {setting}: seeds {gone} diverged and are left out" in result.about.warnings
     )
     for metric in ("share", "task_accuracy", "share_beyond_task", "removed_share"):
       row = aggregates(result.rows, metric)["broken", setting]
@@ -667,7 +686,7 @@ def test_a_weight_that_diverges_has_a_verdict_and_no_numbers(tmp_path):
   assert [(r.metric, r.verdict, r.value, r.num_seeds) for r in mine] == [
     ("share_beyond_task", "diverged", None, 0)
   ]
-  (said,) = (s for s in result.meta["loud"] if "1e+30" in s)
+  (said,) = (s for s in result.about.warnings if "1e+30" in s)
   assert said.startswith("irene")
   assert "every model diverged" in said
   assert "diverged" in result.table()
@@ -702,7 +721,7 @@ def test_a_mitigation_is_a_subject_and_goes_with_a_penalty(tmp_path):
   penalties = {
     "reweight": {"weights": (0.0, 1.0)},
     "both": {
-      "critic": "irene",
+      "method": "irene",
       "weights": (0.0, 1.0),
       "also": {"reweight": {"weight": 1.0}},
     },
@@ -759,5 +778,5 @@ def test_a_mitigation_without_groups_goes_with_a_quantity(mitigation, tmp_path):
   studio = make_studio(config(attribute="age", penalties=penalties))
   tried = {one.name: one for one in subjects(studio)}
   assert tried[mitigation].grouped == tried["hsic"].grouped == ()
-  nets = _trained(studio, "hsic", _aims(studio, tried["hsic"]), 1, 0, 1)
+  nets = _trained(studio, "hsic", _aims(studio, tried["hsic"]), 1, (0, 1))
   assert nets.alive.all()
