@@ -9,6 +9,7 @@ import pytest
 
 from ovl import about as described
 from ovl.about import About
+from ovl.bench import verdicts
 from ovl.cli import main
 from ovl.run import Result
 from ovl.types import Row
@@ -96,3 +97,24 @@ def test_every_row_of_a_setting_is_on_the_page(name, tmp_path):
   lost = [rows[i] for i, value in marked.items() if f"{10 * value:.3f}" not in text]
   assert len(marked) > 30
   assert not lost
+
+
+def test_the_study_of_verdicts_too(tmp_path):
+  worlds = [("coins", 0.05, 400), ("known | leak", 0.4, 300)]
+  rows = [
+    Row(kind="bench", task=world, seed=draw, metric=metric, value=value, n_eval=trials)
+    for world, rate, trials in worlds
+    for draw in range(2)
+    for metric, value in (("false_cell", rate * trials), ("seconds", 1.5))
+  ]
+  rows += verdicts.aggregates(rows, 0.95)
+  about = About("bench", "T", {"worlds": ("coins",)}, level=0.95)
+  text = Result(rows, about).report(tmp_path).with_suffix(".md").read_text()
+  worst = text.split("## Out of reach")[1].split("##")[0]
+  assert "known \\| leak" in worst
+  assert "coins" not in worst
+  assert (
+    "| a cell that knows nothing has p <= .05 by itself | 5 % | 2 | 1 | 0 | 1 |" in text
+  )
+  before, after = again(tmp_path)
+  assert before == after

@@ -131,7 +131,7 @@ def table(first: Side, second: Side) -> Table:
     found = difference(a.get(key, {}), b.get(key, {}), paired, level)
     lines.append([
       attribute, layer, subject, varied(setting), metric.replace("_", " "),
-      interval(mine[key], 3), interval(theirs[key], 3),
+      *(interval(row, 3) or row.verdict for row in (mine[key], theirs[key])),
       ends(found.value, found.low, found.high, 3), found.models,
     ])  # fmt: skip
   order = [*filter(None, dict.fromkeys(line[0] for line in lines)), ""]  # "": of the task
