@@ -17,7 +17,9 @@ from rich.text import Text
 from ovl.types import Row
 
 # What Markdown would read as more than text; of brackets only those of a link.
-_MARKS = re.compile(r"[\\|<`*~$]|(?<=\])\(|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+_MARKS = re.compile(
+  r"[\\|`*~$]|<(?=[\w/!?])|(?<=\])\(|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"
+)
 # What begins a heading, a list, a quotation or a rule.
 _BEGINS = re.compile(r"(#+|[+-]|\d+[.)])(?=\s|$)|>|=|--")
 
