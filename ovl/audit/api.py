@@ -154,9 +154,8 @@ def judged(material: Material, settings: Settings, run: Run) -> Result:
   evidence = Evidence(cols, lanes, measured, statistics, bound)
   rows = conclude(trial, evidence)
   if material.correct_SN is not None:
-    row = trial.row(subject="trained", n_train=material.split["train"])
-    accuracy = both([task_accuracy(trial, row, material.correct_SN)], trial)
-    rows += [one._replace(n_train=material.split["train"]) for one in accuracy]
+    row = trial.row(subject="trained")
+    rows += both([task_accuracy(trial, row, material.correct_SN)], trial)
   about = run.about(
     verb="audit",
     readers=settings.critics,

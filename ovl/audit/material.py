@@ -59,7 +59,8 @@ class Material(NamedTuple):
 
   def trial(self, level: float, seed: int) -> Trial:
     """The rows, and how they are judged."""
-    return Trial(self.frame, self.base, self.seeds, level, seed)
+    train = self.split.get("train", 0)
+    return Trial(self.frame, self.base, self.seeds, level, seed, train)
 
   def about(self, cols: list[Column]) -> dict[str, Any]:
     """What the page says of it."""

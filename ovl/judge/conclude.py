@@ -61,12 +61,16 @@ def conclude(trial: Trial, evidence: Evidence) -> list[Row]:
   majority = {}
   for c in evidence.cols:
     if not c.state:
-      majority[c.name] = reference.by_labels(c, trial.frame, use_task=False)
-      out += grounds(trial, c, majority[c.name])
+      majority[c.name, False] = reference.by_labels(c, trial.frame, use_task=False)
+      out += grounds(trial, c, majority[c.name, False])
   headline = {}
   for cell in evidence.measured:
+    # A shuffled attribute has another mix in each part, so a chance of its own.
+    c, shuffled = cell.column, cell.lane.subject == "permuted"
+    if (c.name, shuffled) not in majority:
+      majority[c.name, True] = reference.by_labels(c, trial.frame, use_task=False)
     p_S = leak_p.get(_key(cell))
-    alone, beyond = rows.of_scored(trial, cell, majority[cell.column.name], p_S)
+    alone, beyond = rows.of_scored(trial, cell, majority[c.name, shuffled], p_S)
     both = alone if beyond is None else [*alone, beyond]
     if beyond is not None:
       headline[_key(cell)] = beyond

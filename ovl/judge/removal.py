@@ -142,7 +142,8 @@ def _case(
   alone, beyond = rows.of_scored(trial, case.best, tap.majority, p_S)
   alone = [_living(one, case) for one in alone]
   blank = row._replace(attribute="", num_seeds=None, level=None)
-  accuracy = rows.task_accuracy(trial, blank, case.correct_SN, case.alive_S)
+  taught = trial._replace(train=0) if case.control else trial
+  accuracy = rows.task_accuracy(taught, blank, case.correct_SN, case.alive_S)
   out = rows.both(alone, trial) + rows.both([accuracy], trial)
   out += _certified(case.best, trial, case.alive)
   beyond_rows, loud = _beyond(

@@ -235,7 +235,7 @@ def task_accuracy(
       for right, there in zip(correct_SN, alive, strict=True)
     ],
     [frame.units(s, everywhere) for s in range(frame.models)],
-    [""] * frame.models, None, list(top), [0] * frame.models,
+    [""] * frame.models, None, list(top), [trial.train] * frame.models,
   )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ class Trial(NamedTuple):
     seeds: the number of each model.
     level: of intervals; tests are at 1 - level.
     seed: of permutations.
+    train: rows that every network learnt its task from; 0 where nothing is known of it.
   """
 
   frame: Frame
@@ -24,6 +25,7 @@ class Trial(NamedTuple):
   seeds: list[int]
   level: float
   seed: int = 0
+  train: int = 0
 
   @property
   def alpha(self) -> float:

@@ -56,7 +56,8 @@ def study(run: Run) -> Result:
     task=" / ".join(ground.dataset.labels), model=config["model"]["name"],
   )  # fmt: skip
   attack = Attack(column, fresh, list(layers(ground)), made.max_width)
-  trial = Trial(frame, base, ground.seeds, made.level, ground.seeds[0])
+  train = int(ground.part["train"].shape[1])
+  trial = Trial(frame, base, ground.seeds, made.level, ground.seeds[0], train)
   rows = removal.grounds(trial, raw(ground.dataset.x, attack, run.part(0.5, 0.55)))
   loud: list[str] = []
   for number, tap in enumerate(made.taps):
@@ -70,7 +71,7 @@ def study(run: Run) -> Result:
     dataset=base.dataset, task=base.task, model=base.model, num_models=frame.models,
     level=made.level, readers=made.attackers, warnings=loud,
     notes=[said for said in (ground.dataset.note, few) if said],
-    split={"train": int(ground.part["train"].shape[1])}
+    split={"train": train}
     | dict(zip(("probe", "stop", "test"), frame.sizes, strict=True)),
   )  # fmt: skip
   return Result(rows, about)
