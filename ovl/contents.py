@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ovl.inputs import located
 from ovl.types import BadInput
 
 
@@ -25,9 +26,9 @@ def flat(tree: Any, name: str = "") -> dict[str, Any]:
 def contents(config: Mapping[str, Any]) -> dict[str, str]:
   """Digests of all that a config names and does not hold itself.
 
-  That is: "path" (activations), `fit.checkpoint`, `dataset.data_dir` (or $OVL_DATA, if
-  the data set's own file speaks of it), and every method given as a file that ends in .py
-  or as a dotted module.
+  That is: "path" (activations), "x", "y" and "groups" (arrays of `ovl mi`),
+  `fit.checkpoint`, `dataset.data_dir` (or $OVL_DATA, if the data set's own file speaks of
+  it), and every method given as a file that ends in .py or as a dotted module.
 
   Returns:
     name in the config -> SHA-256 of the bytes there, with the names of files in a folder.
@@ -45,6 +46,9 @@ def contents(config: Mapping[str, Any]) -> dict[str, str]:
   for key in ("path", "fit.checkpoint"):
     if place := named.get(key):
       found[key] = _digest(_there(place, key))
+  for key in ("x", "y", "groups"):  # FILE or FILE:NAME
+    if place := named.get(key):
+      found[key] = _digest(_there(str(located(place)[0]), key))
   name = str(named.get("dataset.name", ""))
   known = pathlib.Path(__file__).parent / "datasets" / f"{name}.py"
   source = pathlib.Path(name) if name.endswith(".py") else known

@@ -452,3 +452,25 @@ def test_information_that_is_infinite_is_never_reliable():
   found = ovl.mutual_information(x, x, "cca")
   assert found.flag == "at_ceiling"
   assert "no finite value" in found.why
+
+
+def test_one_array_of_a_file_by_its_name(tmp_path):
+  z = np.arange(6.0).reshape(3, 2)
+  np.save(tmp_path / "z.npy", z)
+  np.savez(tmp_path / "acts.npz", **{"taps/fc": z, "s": [0, 1, 1]})
+  np.savez(tmp_path / "one.npz", only=z)
+  (tmp_path / "people.csv").write_text("sex,age\nf,31\nm,NA\nf,7\n")
+  for place in ("z.npy", "acts.npz:taps/fc", "one.npz", "one.npz:only"):
+    np.testing.assert_array_equal(inputs.array(tmp_path / place), z)
+  assert list(inputs.array(f"{tmp_path}/people.csv:sex")) == ["f", "m", "f"]
+  age = inputs.array(f"{tmp_path}/people.csv:age")
+  assert (age[0], age[1], age[2]) == (31, None, 7) or np.isnan(float(age[1]))
+  for place, said in (
+    ("people.csv:sexx", "did you mean 'sex'"),
+    ("people.csv", "no name: expected one of"),
+    ("acts.npz:taps/fx", "did you mean 'taps/fc'"),
+    ("z.npy:fc", "holds no names"),
+    ("zz.npy", "does not exist; did you mean 'z.npy'"),
+  ):
+    with pytest.raises(BadInput, match=said):
+      inputs.array(tmp_path / place)

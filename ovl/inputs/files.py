@@ -24,6 +24,7 @@ SINGLE = {
   "ids": "ids", "lengths": "lengths", "mask": "mask", "seeds": "seeds",
 }  # fmt: skip
 COLUMNS = [key for key in SINGLE if key not in ("lengths", "mask", "seeds")]
+TABLES_ALONE = (".csv", ".tsv", ".parquet", ".feather", ".arrow")
 TABLES = [f"attributes.{kind}" for kind in ("csv", "tsv", "parquet", "feather", "arrow")]
 UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 # What a person may have in place of an npz, and how to get there.
@@ -52,15 +53,45 @@ def parts(path: pathlib.Path) -> Parts:
   return _folder(path) if path.is_dir() else (_npz(path), [], [])
 
 
-def array(path: str | pathlib.Path) -> np.ndarray:
-  """Memory-maps one .npy; nothing is unpickled.
+def array(place: str | pathlib.Path) -> Any:
+  """One array: an .npy (memory-mapped), or FILE:NAME of an npz or a table.
+
+  NAME is a key of the npz or a column; of a file that holds one alone it may be left out.
+  Nothing is unpickled.
 
   Raises:
-    BadInput: it does not exist, or is no .npy of numbers or text.
+    BadInput: it does not exist, or is no such file; names the nearest NAME.
   """
-  path = pathlib.Path(path)
+  path, name = located(place)
   _exists(path)
+  if path.suffix == ".npz":
+    with _load(path.name, np.load, path, allow_pickle=False) as archive:
+      key = _picked(path, name, archive.files)
+      return _load(f"{path.name}: key {key!r}", archive.__getitem__, key)
+  if path.suffix in TABLES_ALONE:
+    columns, _, _ = table.read(path)
+    return columns[_picked(path, name, list(columns))]
+  if name:
+    raise BadInput(f"{place}: {path.suffix or 'this file'} holds no names; give {path}")
   return _load(str(path), np.load, path, allow_pickle=False, mmap_mode="r")
+
+
+def located(place: str | pathlib.Path) -> tuple[pathlib.Path, str]:
+  """FILE:NAME -> the file, and the name in it or ""."""
+  where, _, name = str(place).rpartition(":")
+  if not where or pathlib.Path(place).exists():
+    return pathlib.Path(place), ""
+  return pathlib.Path(where), name
+
+
+def _picked(path: pathlib.Path, name: str, there: list[str]) -> str:
+  """The one part of a file that is meant."""
+  if not name and len(there) == 1:
+    return there[0]
+  if name not in there:
+    what = f"no {name!r}" if name else "no name"
+    raise BadInput(f"{path.name}: {what}: {nearest(name, there)} (FILE:NAME)")
+  return name
 
 
 def _exists(path: pathlib.Path) -> None:
