@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ovl import load, nn
-from ovl.critics import linear
+from ovl.critics import _conjugate, linear
 from ovl.types import View
 
 KEY = jax.random.key(0)
@@ -271,8 +271,8 @@ def test_the_minimum_does_not_depend_on_how_much_of_the_spectrum_is_known(
   z, s = draw(D=24, signal=2.0)
   v = view(z * np.arange(1, 25) ** -0.6, s, 4)
   exact = solve(v)
-  monkeypatch.setattr(linear, "EXACT", 8)
-  monkeypatch.setattr(linear, "LEADING", leading)
+  monkeypatch.setattr(_conjugate, "EXACT", 8)
+  monkeypatch.setattr(_conjugate, "LEADING", leading)
   w, b = jax.jit(linear.critic(l2=1.0, tol=1e-6).fit)(KEY, v, v)
   np.testing.assert_allclose(w, exact[0], atol=1e-2)
   np.testing.assert_allclose(centred(b), centred(exact[1]), atol=1e-2)

@@ -11,7 +11,7 @@ from scipy.special import digamma
 from scipy.stats import multivariate_normal as normal
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-from ovl import kernels, load
+from ovl import load, neighbours
 from ovl.critics.fano import fano
 from ovl.types import BadInput, View
 
@@ -522,5 +522,5 @@ def test_settings_that_do_not_exist_are_refused():
 
 def test_kth_smallest_counts_ties_and_stops_at_what_there_is():
   d = jnp.array([3.0, 1.0, 1.0, jnp.inf, 2.0])
-  found = [float(kernels.kth_smallest(d, k)) for k in (1, 2, 3, 4, 9)]
+  found = [float(neighbours.kth_smallest(d, k)) for k in (1, 2, 3, 4, 9)]
   assert found == [1, 1, 2, 3, 3]

@@ -20,10 +20,12 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy import stats
 
+from ovl import kernels
 from ovl.critics._statistic import columns, reads
 from ovl.types import Critic, Kind, Params, Score, View
 
 _ITERATIONS = 10
+_KNOTS = np.linspace(0.0, 6.0, 1201)  # of the table of quantiles
 
 
 class Fitted(NamedTuple):
@@ -35,24 +37,50 @@ class Fitted(NamedTuple):
   choice: Array
 
 
-def normal_scores(ordered_NE: Array, rows: Array, x_NE: Array) -> Array:
-  """Phi^-1 of the mid-rank of each entry among `rows` sorted reference rows."""
+class _Choices(NamedTuple):
+  """What the stop part chooses from: every degree of freedom with every shrinkage."""
 
-  def column(ordered_N: Array, x_N: Array) -> Array:
-    low = jnp.searchsorted(ordered_N, x_N, side="left")
-    high = jnp.searchsorted(ordered_N, x_N, side="right")
-    middle = 0.5 * (jnp.minimum(low, rows) + jnp.minimum(high, rows))
-    return jax.scipy.special.ndtri((middle + 0.5) / (rows + 1.0))
+  dof_F: Array
+  table_FQ: Array  # asinh of t quantiles at normal quantiles
+  shrink_A: Array
 
-  return jax.vmap(column, 1, 1)(ordered_NE, x_NE)
+  def of(self, choice: Array) -> tuple[Array, Array, Array]:
+    """nu, its table and the shrinkage of a choice."""
+    f, a = choice // len(self.shrink_A), choice % len(self.shrink_A)
+    return self.dof_F[f], self.table_FQ[f], self.shrink_A[a]
 
 
-def _quantile_table(dof: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-  """asinh of t quantiles over normal quantiles: smooth, so linear interpolation serves."""
-  z = np.linspace(0.0, 6.0, 1201)
-  tail = stats.norm.sf(z)
-  rows = [z if np.isinf(nu) else stats.t.isf(tail, nu) for nu in dof]
-  return z.astype(np.float32), np.arcsinh(np.stack(rows)).astype(np.float32)
+def _choices(dof: tuple[float, ...], shrink: tuple[float, ...]) -> _Choices:
+  """The tables are smooth, so linear interpolation serves."""
+  tail = stats.norm.sf(_KNOTS)
+  rows = [_KNOTS if np.isinf(nu) else stats.t.isf(tail, nu) for nu in dof]
+  table_FQ = np.arcsinh(np.stack(rows)).astype(np.float32)
+  numbers = (jnp.asarray(x, jnp.float32) for x in (dof, shrink))
+  dof_F, shrink_A = numbers
+  return _Choices(dof_F, jnp.asarray(table_FQ), shrink_A)
+
+
+# ---- the columns ---------------------------------------------------------------------
+
+
+def _joined(view: View) -> tuple[Array, Array, int]:
+  """z and s side by side, which of their columns exist, and the width of z."""
+  s_NM = columns(view)
+  there = view.classes_K if s_NM.shape[1] == view.classes_K.shape[0] else jnp.ones(1, bool)
+  return (
+    jnp.concatenate([view.z_ND, s_NM], 1),
+    jnp.concatenate([view.features_D, there]),
+    view.z_ND.shape[1],
+  )
+
+
+def _student(scores_NE: Array, table_Q: Array, there_E: Array) -> Array:
+  """Normal scores -> those of a t."""
+  size = jnp.interp(jnp.abs(scores_NE), _KNOTS.astype(np.float32), table_Q)
+  return jnp.sign(scores_NE) * jnp.sinh(size) * there_E
+
+
+# ---- the multivariate t --------------------------------------------------------------
 
 
 def _log_t(square_N: Array, log_det: Array, width: Array, nu: Array) -> Array:
@@ -77,6 +105,96 @@ def _solve(root_EE: Array, x_NE: Array) -> Array:
   return solve_triangular(root_EE, x_NE.T, lower=True).T
 
 
+def _root(r_EE: Array) -> Array:
+  return jnp.linalg.cholesky(r_EE + 1e-5 * jnp.eye(len(r_EE)))
+
+
+def _correlation(cov_EE: Array, there_E: Array) -> Array:
+  sd_E = jnp.sqrt(jnp.maximum(jnp.diagonal(cov_EE), 1e-12))
+  alive = there_E[:, None] & there_E
+  return jnp.where(alive, cov_EE / jnp.outer(sd_E, sd_E), 0.0) * (
+    1 - jnp.eye(len(sd_E))
+  ) + jnp.eye(len(sd_E))
+
+
+def _likelihood(x_NE: Array, r_EE: Array, there_E: Array, nu: Array) -> Array:
+  """Log density of the copula: the joint's, less that of every column."""
+  root_EE, width = _root(r_EE), there_E.sum()
+  square_N = jnp.square(_solve(root_EE, x_NE)).sum(1)
+  each_NE = _log_t(jnp.square(x_NE), jnp.float32(0), jnp.float32(1), nu)
+  joint_N = _log_t(square_N, _log_det(root_EE), width, nu)
+  return joint_N - (each_NE * there_E).sum(1)
+
+
+def _dispersion(
+  x_NE: Array, mask_N: Array, there_E: Array, nu: Array, start_EE: Array
+) -> Array:
+  """The maximum-likelihood one, by EM from a start."""
+  width = there_E.sum()
+  safe = jnp.where(jnp.isinf(nu), 1e6, nu)
+
+  def step(_: Array, r_EE: Array) -> Array:
+    white_NE = _solve(_root(r_EE), x_NE)
+    weight_N = mask_N * (safe + width) / (safe + jnp.square(white_NE).sum(1))
+    return _correlation((x_NE * weight_N[:, None]).T @ x_NE, there_E)
+
+  return jax.lax.fori_loop(0, jnp.where(jnp.isinf(nu), 1, _ITERATIONS), step, start_EE)
+
+
+# ---- the critic ----------------------------------------------------------------------
+
+
+def _fit(choices: _Choices, train: View, stop: View) -> Fitted:
+  x_NE, there_E, _ = _joined(train)
+  hidden = jnp.where(train.mask_N[:, None] > 0, x_NE, jnp.inf)
+  ordered_NE, rows = jnp.sort(hidden, 0), train.mask_N.sum()
+  scores_NE = kernels.normal_scores(ordered_NE, rows, x_NE) * train.mask_N[:, None]
+  stop_NE = kernels.normal_scores(ordered_NE, rows, _joined(stop)[0])
+  start_EE = _correlation(scores_NE.T @ scores_NE, there_E)
+  one_EE = jnp.eye(len(start_EE))
+
+  def one(f: Array) -> tuple[Array, Array]:
+    """Of one nu: the dispersion, and the held-out mean at every shrinkage."""
+    nu, table_Q = choices.dof_F[f], choices.table_FQ[f]
+    x_NE = _student(scores_NE, table_Q, there_E)
+    r_EE = _dispersion(x_NE, train.mask_N, there_E, nu, start_EE)
+    held_NE = _student(stop_NE, table_Q, there_E)
+
+    def value(a: Array) -> Array:
+      each_N = _likelihood(held_NE, (1 - a) * r_EE + a * one_EE, there_E, nu)
+      return (each_N * stop.mask_N).sum() / jnp.maximum(stop.mask_N.sum(), 1)
+
+    return r_EE, jax.lax.map(value, choices.shrink_A)
+
+  r_FEE, value_FA = jax.lax.map(one, jnp.arange(len(choices.dof_F)))
+  choice = jnp.argmax(value_FA.ravel())
+  a = choices.of(choice)[2]
+  r_EE = r_FEE[choice // len(choices.shrink_A)]
+  return Fitted(ordered_NE, rows, (1 - a) * r_EE + a * one_EE, choice)
+
+
+def _sides(choices: _Choices, params: Fitted, view: View) -> tuple[Params, Params]:
+  """With R = LL' in blocks, |L^-1 x|^2 = |a|^2 + |b - c|^2, a and c of z, b of s."""
+  x_NE, there_E, D = _joined(view)
+  nu, table_Q, _ = choices.of(params.choice)
+  scores_NE = kernels.normal_scores(params.ordered_NE, params.rows, x_NE)
+  x_NE = _student(scores_NE, table_Q, there_E)
+  root_EE = _root(params.dispersion_EE)
+  a_ND = _solve(root_EE[:D, :D], x_NE[:, :D])
+  corner_MM = root_EE[D:, D:]
+  c_NM = _solve(corner_MM, a_ND @ root_EE[D:, :D].T)
+  b_NM = _solve(corner_MM, x_NE[:, D:])
+  alone_MM = _root(params.dispersion_EE[D:, D:])
+  own_N = jnp.square(_solve(alone_MM, x_NE[:, D:])).sum(1)
+  log_s_N = _log_t(own_N, _log_det(alone_MM), there_E[D:].sum(), nu)
+  square_N = jnp.square(a_ND).sum(1)
+  log_z_N = _log_t(square_N, _log_det(root_EE[:D, :D]), there_E[:D].sum(), nu)
+  per_row = jnp.ones(len(x_NE))
+  width, log_det = there_E.sum(), _log_det(root_EE)
+  of_z = square_N, c_NM, log_z_N, width * per_row, log_det * per_row
+  return of_z, (b_NM, log_s_N)
+
+
 def elliptical(
   name: str, attribute: Kind, dof: tuple[float, ...], shrink: tuple[float, ...]
 ) -> Critic:
@@ -87,113 +205,22 @@ def elliptical(
   stop chooses: a log-ratio is no proper score, as bad margins raise it.
   """
   reads(name, attribute, ("vector", "continuous"))
-  knots, table = _quantile_table(dof)
-  pairs = [(d, a) for d in range(len(dof)) for a in shrink]
-  dof_P = jnp.asarray([dof[d] for d, _ in pairs], jnp.float32)
-  table_P = jnp.asarray(np.stack([table[d] for d, _ in pairs]))
-
-  def joined(view: View) -> tuple[Array, Array, int]:
-    s_NM = columns(view)
-    there = (
-      view.classes_K if s_NM.shape[1] == view.classes_K.shape[0] else jnp.ones(1, bool)
-    )
-    return (
-      jnp.concatenate([view.z_ND, s_NM], 1),
-      jnp.concatenate([view.features_D, there]),
-      view.z_ND.shape[1],
-    )
-
-  def student(scores_NE: Array, table_Q: Array, there_E: Array) -> Array:
-    size = jnp.interp(jnp.abs(scores_NE), knots, table_Q)
-    return jnp.sign(scores_NE) * jnp.sinh(size) * there_E
-
-  def correlation(cov_EE: Array, there_E: Array) -> Array:
-    sd_E = jnp.sqrt(jnp.maximum(jnp.diagonal(cov_EE), 1e-12))
-    alive = there_E[:, None] & there_E
-    return jnp.where(alive, cov_EE / jnp.outer(sd_E, sd_E), 0.0) * (
-      1 - jnp.eye(len(sd_E))
-    ) + jnp.eye(len(sd_E))
-
-  def root(r_EE: Array) -> Array:
-    return jnp.linalg.cholesky(r_EE + 1e-5 * jnp.eye(len(r_EE)))
-
-  def likelihood(x_NE: Array, r_EE: Array, there_E: Array, nu: Array) -> Array:
-    """Log density of the copula: the joint's, less that of every column."""
-    root_EE, width = root(r_EE), there_E.sum()
-    square_N = jnp.square(_solve(root_EE, x_NE)).sum(1)
-    each_NE = _log_t(jnp.square(x_NE), jnp.float32(0), jnp.float32(1), nu)
-    joint_N = _log_t(square_N, _log_det(root_EE), width, nu)
-    return joint_N - (each_NE * there_E).sum(1)
-
-  def dispersion(x_NE: Array, mask_N: Array, there_E: Array, nu: Array, r0: Array) -> Array:
-    width = there_E.sum()
-    safe = jnp.where(jnp.isinf(nu), 1e6, nu)
-
-    def step(_: Array, r_EE: Array) -> Array:
-      white_NE = _solve(root(r_EE), x_NE)
-      weight_N = mask_N * (safe + width) / (safe + jnp.square(white_NE).sum(1))
-      return correlation((x_NE * weight_N[:, None]).T @ x_NE, there_E)
-
-    return jax.lax.fori_loop(0, jnp.where(jnp.isinf(nu), 1, _ITERATIONS), step, r0)
+  choices = _choices(dof, shrink)
 
   def fit(key: PRNGKeyArray, train: View, stop: View) -> Params:
     del key
     with jax.default_matmul_precision("highest"):
-      x_NE, there_E, _ = joined(train)
-      hidden = jnp.where(train.mask_N[:, None] > 0, x_NE, jnp.inf)
-      ordered_NE, rows = jnp.sort(hidden, 0), train.mask_N.sum()
-      scores_NE = normal_scores(ordered_NE, rows, x_NE) * train.mask_N[:, None]
-      stop_NE = normal_scores(ordered_NE, rows, joined(stop)[0])
-      start = correlation(scores_NE.T @ scores_NE, there_E)
-
-      def one(d: Array) -> tuple[Array, Array]:
-        """Of one nu: the dispersion, and the held-out mean at every shrinkage."""
-        nu, table_Q = jnp.asarray(dof, jnp.float32)[d], jnp.asarray(table)[d]
-        x = student(scores_NE, table_Q, there_E)
-        r_EE = dispersion(x, train.mask_N, there_E, nu, start)
-        held = student(stop_NE, table_Q, there_E)
-
-        def value(a: Array) -> Array:
-          shrunk = (1 - a) * r_EE + a * jnp.eye(len(r_EE))
-          each_N = likelihood(held, shrunk, there_E, nu)
-          return (each_N * stop.mask_N).sum() / jnp.maximum(stop.mask_N.sum(), 1)
-
-        return r_EE, jax.lax.map(value, jnp.asarray(shrink, jnp.float32))
-
-      r_FEE, value_FA = jax.lax.map(one, jnp.arange(len(dof)))
-      choice = jnp.argmax(value_FA.ravel())
-      a = jnp.asarray(shrink, jnp.float32)[choice % len(shrink)]
-      r_EE = r_FEE[choice // len(shrink)]
-      shrunk = (1 - a) * r_EE + a * jnp.eye(len(r_EE))
-      return Fitted(ordered_NE, rows, shrunk, choice)
+      return _fit(choices, train, stop)
 
   def sides(params: Params, view: View) -> tuple[Params, Params]:
-    """With R = LL' in blocks, |L^-1 x|^2 = |a|^2 + |b - c|^2, a and c of z, b of s."""
-    x_NE, there_E, D = joined(view)
-    nu = dof_P[params.choice]
     with jax.default_matmul_precision("highest"):
-      scores_NE = normal_scores(params.ordered_NE, params.rows, x_NE)
-      x_NE = student(scores_NE, table_P[params.choice], there_E)
-      root_EE = root(params.dispersion_EE)
-      a_ND = _solve(root_EE[:D, :D], x_NE[:, :D])
-      corner_MM = root_EE[D:, D:]
-      c_NM = _solve(corner_MM, a_ND @ root_EE[D:, :D].T)
-      b_NM = _solve(corner_MM, x_NE[:, D:])
-      alone_MM = root(params.dispersion_EE[D:, D:])
-      own_N = jnp.square(_solve(alone_MM, x_NE[:, D:])).sum(1)
-      log_s_N = _log_t(own_N, _log_det(alone_MM), there_E[D:].sum(), nu)
-      square_N = jnp.square(a_ND).sum(1)
-      log_z_N = _log_t(square_N, _log_det(root_EE[:D, :D]), there_E[:D].sum(), nu)
-      width, log_det = there_E.sum(), _log_det(root_EE)
-    per_row = jnp.ones(len(x_NE))
-    of_z = square_N, c_NM, log_z_N, width * per_row, log_det * per_row
-    return of_z, (b_NM, log_s_N)
+      return _sides(choices, params, view)
 
   def join(params: Params, of_z: Params, of_s: Params) -> Float[Array, " n"]:
     square_N, c_NM, log_z_N, width_N, log_det_N = of_z
     b_NM, log_s_N = of_s
     square_N = square_N + jnp.square(b_NM - c_NM).sum(1)
-    nu = dof_P[params.choice]
+    nu = choices.of(params.choice)[0]
     return _log_t(square_N, log_det_N, width_N, nu) - log_z_N - log_s_N
 
   score = Score(sides, join)
@@ -205,7 +232,7 @@ def elliptical(
 
   def init(key: PRNGKeyArray, view: View) -> Params:
     del key
-    x_NE, there_E, _ = joined(view)
+    x_NE, there_E, _ = _joined(view)
     return Fitted(
       jnp.zeros_like(x_NE), view.mask_N.sum(), jnp.eye(len(there_E)), jnp.int32(0)
     )

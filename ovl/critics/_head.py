@@ -45,11 +45,11 @@ def head(
   def barber_agakov(params: Params, view: View) -> Float[Array, ""]:
     return gain(logits(params, view), view, attribute, clip=False)
 
-  said = value or barber_agakov
+  estimate = value or barber_agakov
   return Critic(
     init=init,
     loss=lambda params, view, key: error(params, view),
-    value=lambda params, view, key: said(params, view),
+    value=lambda params, view, key: estimate(params, view),
     logits=logits,
     fit=None,
     uses=frozenset(uses),

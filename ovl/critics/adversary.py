@@ -66,27 +66,12 @@ def critic(
     out_MNK = jax.vmap(nn.mlp_apply, (0, None))(params, view.z_ND)
     return jnp.where(view.classes_K, out_MNK, nn.NEG)
 
-  def alike(params: Params, view: View) -> Float[Array, ""]:
-    """Mean squared correlation between hidden units of two adversaries."""
-
-    def last(layers: Params) -> Array:
-      h_NH = jax.nn.relu(nn.mlp_apply(layers[:-1], view.z_ND))
-      return kernels.standardised(h_NH, view.mask_N)
-
-    h_MNH = jax.vmap(last)(params)
-    n = jnp.maximum(view.mask_N.sum(), 1.0)
-    pairs = [
-      jnp.square(jnp.matmul(h_MNH[a].T, h_MNH[b], precision="highest") / n).mean()
-      for a, b in itertools.combinations(range(adversaries), 2)
-    ]
-    return jnp.stack(pairs).mean()
-
   def loss(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
     del key
     each_M = jax.vmap(lambda out_NK: nn.cross_entropy(out_NK, view, "discrete"))(
       answers(params, view)
     )
-    return each_M.sum() + (diversity * alike(params, view) if diversity else 0.0)
+    return each_M.sum() + (diversity * _alike(params, view) if diversity else 0.0)
 
   def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
     del key
@@ -113,3 +98,19 @@ def critic(
     bound=None,
     attribute=attribute,
   )
+
+
+def _alike(params: Params, view: View) -> Float[Array, ""]:
+  """Mean squared correlation between last hidden units of two adversaries."""
+
+  def last(layers: Params) -> Array:
+    h_NH = jax.nn.relu(nn.mlp_apply(layers[:-1], view.z_ND))
+    return kernels.standardised(h_NH, view.mask_N)
+
+  h_MNH = jax.vmap(last)(params)
+  n = jnp.maximum(view.mask_N.sum(), 1.0)
+  pairs = [
+    jnp.square(jnp.matmul(h_MNH[a].T, h_MNH[b], precision="highest") / n).mean()
+    for a, b in itertools.combinations(range(len(h_MNH)), 2)
+  ]
+  return jnp.stack(pairs).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ovl import kernels, nn
+from ovl import kernels, neighbours, nn
 from ovl.critics._statistic import reads, statistic
 from ovl.types import Critic, Kind, View
 
@@ -36,7 +36,7 @@ def critic(attribute: Kind = "discrete", tile: int = kernels.TILE) -> Critic:
 
   def value(view: View) -> Float[Array, ""]:
     z_ND = kernels.centred(view.z_ND, view.mask_N)
-    same_N, all_N, _ = kernels.class_neighbours(
+    same_N, all_N, _ = neighbours.class_neighbours(
       z_ND, view.s_N, view.mask_N, 1, among="all", tile=tile
     )
     wrong_N = view.mask_N * (all_N - same_N) / jnp.maximum(all_N, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from ovl import kernels
+from ovl import kernels, neighbours
 from ovl.critics._statistic import columns, reads, statistic
 from ovl.types import BadInput, Critic, Kind, View
 
@@ -48,6 +48,6 @@ def critic(
   ks = (k,) if isinstance(k, int) else tuple(k)
 
   def value(view: View) -> Float[Array, ""]:
-    return kernels.ksg(view.z_ND, columns(view), view.mask_N, ks, variant, metric, tile)
+    return neighbours.ksg(view.z_ND, columns(view), view.mask_N, ks, variant, metric, tile)
 
   return statistic(value, attribute, "nats", "estimate")

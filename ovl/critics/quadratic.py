@@ -61,33 +61,15 @@ def critic(
   def fit(key: PRNGKeyArray, train: View, stop: View) -> Params:
     del key
     with jax.default_matmul_precision("highest"):
-      K, D = train.classes_K.shape[0], train.z_ND.shape[1]
-      hot_NK = (train.s_N[:, None] == jnp.arange(K)) * train.mask_N[:, None]
-      count_K = hot_NK.sum(0)
-      mean_KD = (hot_NK.T @ train.z_ND) / jnp.maximum(count_K, 1)[:, None]
-
-      def scatter(w_N: Array, mean_D: Array) -> Array:
-        c_ND = (train.z_ND - mean_D) * w_N[:, None]
-        return c_ND.T @ (train.z_ND - mean_D)
-
-      sum_KDD = jax.lax.map(lambda x: scatter(*x), (hot_NK.T, mean_KD))
-      pooled_DD = sum_KDD.sum(0) / jnp.maximum(count_K.sum(), 1)
-      # One row's worth of the pooled covariance keeps a class without rows finite.
-      each_KDD = (sum_KDD + pooled_DD) / (count_K + 1)[:, None, None]
-      prior_K = jnp.log((count_K + 0.5) / (count_K.sum() + 0.5 * K))
+      mean_KD, each_KDD, pooled_DD, prior_K = _moments(train)
 
       def shrunk(ab: Array) -> Params:
         a, b = ab
         cov_KDD = (1 - b) * each_KDD + b * pooled_DD
-        cov_KDD = jnp.where(jnp.eye(D, dtype=bool), cov_KDD, (1 - a) * cov_KDD)
-        size_K = jnp.trace(cov_KDD, axis1=1, axis2=2) / jnp.maximum(
-          train.features_D.sum(), 1
+        cov_KDD = jnp.where(
+          jnp.eye(cov_KDD.shape[-1], dtype=bool), cov_KDD, (1 - a) * cov_KDD
         )
-        floor_K = 1e-5 * size_K + 1e-8
-        gap_D = jnp.where(train.features_D, 0.0, 1.0)
-        add_KD = floor_K[:, None] + gap_D
-        root_KDD = jnp.linalg.cholesky(cov_KDD + jax.vmap(jnp.diag)(add_KD))
-        log_det_K = 2 * jnp.log(jnp.diagonal(root_KDD, axis1=1, axis2=2)).sum(1)
+        root_KDD, log_det_K = _roots(cov_KDD, train.features_D)
         return mean_KD, root_KDD, prior_K - 0.5 * log_det_K
 
       cost_G = jax.lax.map(lambda ab: error(shrunk(ab), stop), grid)
@@ -112,3 +94,32 @@ def critic(
     bound="lower",
     attribute=attribute,
   )
+
+
+def _moments(train: View) -> tuple[Array, Array, Array, Array]:
+  """Means and covariances of the classes, that of all, and log shares."""
+  K = train.classes_K.shape[0]
+  hot_NK = (train.s_N[:, None] == jnp.arange(K)) * train.mask_N[:, None]
+  count_K = hot_NK.sum(0)
+  mean_KD = (hot_NK.T @ train.z_ND) / jnp.maximum(count_K, 1)[:, None]
+
+  def scatter(w_N: Array, mean_D: Array) -> Array:
+    c_ND = (train.z_ND - mean_D) * w_N[:, None]
+    return c_ND.T @ (train.z_ND - mean_D)
+
+  sum_KDD = jax.lax.map(lambda x: scatter(*x), (hot_NK.T, mean_KD))
+  pooled_DD = sum_KDD.sum(0) / jnp.maximum(count_K.sum(), 1)
+  # One row's worth of the pooled covariance keeps a class without rows finite.
+  each_KDD = (sum_KDD + pooled_DD) / (count_K + 1)[:, None, None]
+  prior_K = jnp.log((count_K + 0.5) / (count_K.sum() + 0.5 * K))
+  return mean_KD, each_KDD, pooled_DD, prior_K
+
+
+def _roots(cov_KDD: Array, features_D: Array) -> tuple[Array, Array]:
+  """Cholesky roots of covariances and their log determinants; padding has variance 1."""
+  size_K = jnp.trace(cov_KDD, axis1=1, axis2=2) / jnp.maximum(features_D.sum(), 1)
+  floor_K = 1e-5 * size_K + 1e-8
+  gap_D = jnp.where(features_D, 0.0, 1.0)
+  add_KD = floor_K[:, None] + gap_D
+  root_KDD = jnp.linalg.cholesky(cov_KDD + jax.vmap(jnp.diag)(add_KD))
+  return root_KDD, 2 * jnp.log(jnp.diagonal(root_KDD, axis1=1, axis2=2)).sum(1)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma
 from jaxtyping import Array, Float
 
-from ovl import kernels
+from ovl import kernels, neighbours
 from ovl.critics._statistic import columns, reads, statistic
 from ovl.types import Critic, Kind, View
 
@@ -42,7 +42,7 @@ def critic(attribute: Kind = "discrete", k: int = 3, tile: int = kernels.TILE) -
     size_N = hot_NK @ hot_NK.sum(0)
     mask_N = view.mask_N * (size_N >= 2)
     z_ND = kernels.centred(view.z_ND, view.mask_N)
-    k_N, m_N, copy_N = kernels.class_neighbours(z_ND, view.s_N, mask_N, k, tile=tile)
+    k_N, m_N, copy_N = neighbours.class_neighbours(z_ND, view.s_N, mask_N, k, tile=tile)
     n = jnp.maximum(mask_N.sum(), 1.0)
     counts = (k_N + copy_N, size_N, m_N + copy_N)
     k_N, size_N, m_N = (digamma(jnp.maximum(x, 1.0)) for x in counts)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from ovl import kernels
+from ovl import kernels, neighbours
 from ovl.critics._statistic import columns, reads, statistic
 from ovl.types import BadInput, Critic, Kind, View
 
@@ -21,14 +20,11 @@ def _direction(key: Array, exists_D: Array) -> Array:
 
 
 def _scores(x_N: Array, mask_N: Array) -> Array:
-  """Normal scores of mid-ranks among the rows that count, standardised."""
-  x_N = jnp.where(mask_N > 0, x_N, jnp.inf)
-  sorted_N = jnp.sort(x_N)
-  below_N = jnp.searchsorted(sorted_N, x_N, side="left")
-  above_N = jnp.searchsorted(sorted_N, x_N, side="right")
-  share_N = (below_N + above_N) / (2 * jnp.maximum(mask_N.sum(), 1.0))
-  share_N = jnp.where(mask_N > 0, share_N, 0.5)
-  return kernels.standardised(ndtri(share_N)[:, None], mask_N)[:, 0]
+  """Normal scores among the rows that count, standardised."""
+  x_N1 = jnp.where(mask_N > 0, x_N, jnp.inf)[:, None]
+  rows = jnp.maximum(mask_N.sum(), 1.0)
+  scores_N1 = kernels.normal_scores(jnp.sort(x_N1, 0), rows, x_N1)
+  return kernels.standardised(scores_N1, mask_N)[:, 0]
 
 
 def critic(
@@ -73,7 +69,7 @@ def critic(
       z_N = (z_ND * _direction(key_z, view.features_D)).sum(1)
       s_N = (s_NM * _direction(key_s, exists_M)).sum(1)
       if method == "ksg":
-        return kernels.ksg(z_N[:, None], s_N[:, None], mask_N, (k,), tile=tile)
+        return neighbours.ksg(z_N[:, None], s_N[:, None], mask_N, (k,), tile=tile)
       r = (_scores(z_N, mask_N) * _scores(s_N, mask_N)).sum()
       r = jnp.clip(r / jnp.maximum(mask_N.sum(), 1.0), -1 + 1e-6, 1 - 1e-6)
       return -0.5 * jnp.log1p(-jnp.square(r))

@@ -34,6 +34,33 @@ def gaussian_kl(
   return kernels.over_rows(row, mean_NH, log_scale_NH, tile=tile)
 
 
+def _posterior(view: View) -> tuple[Array, Array]:
+  """Mean and log scale; padded columns are a standard normal: of no cost."""
+  place_H = jnp.arange(view.z_ND.shape[1] // 2)
+  half = view.features_D.sum() // 2
+  last = view.z_ND.shape[1] - 1
+  log_scale_NH = view.z_ND[:, jnp.minimum(half + place_H, last)]
+  there_H = place_H < half
+  mean_NH = jnp.where(there_H, view.z_ND[:, : len(place_H)], 0.0)
+  return mean_NH, jnp.where(there_H, jnp.clip(log_scale_NH, -7.0, 7.0), 0.0)
+
+
+def _information(view: View, rate: str, erratum: bool) -> Float[Array, ""]:
+  """The bound on I(z;x), nats."""
+  mean_NH, log_scale_NH = _posterior(view)
+  entropy_N = (log_scale_NH + 0.5 * jnp.log(2 * jnp.pi * jnp.e)).sum(1)
+  if rate == "prior":
+    each_NH = 0.5 * (jnp.exp(2 * log_scale_NH) + mean_NH**2 - 1) - log_scale_NH
+    return average(each_NH.sum(1), view)
+  mask_N = view.mask_N
+  kl_NN, n = gaussian_kl(mean_NH, log_scale_NH), jnp.maximum(mask_N.sum(), 1.0)
+  if rate == "mixture":
+    rate_N = jnp.maximum(mask_N / n, 1e-30)  # finite also where no row is known
+    return -average(jax.nn.logsumexp(-kl_NN, 1, b=rate_N), view)
+  said = average(kl_NN @ mask_N / n, view)
+  return said if erratum else said + average((n - 1) * entropy_N - jnp.log(n), view) / n
+
+
 def critic(
   attribute: Kind = "discrete",
   hidden: tuple[int, ...] = (64,),
@@ -83,30 +110,6 @@ def critic(
   if not erratum and rate != "all_pairs":
     raise BadInput(f"variational: erratum=False is of rate='all_pairs', not of {rate!r}")
 
-  def posterior(view: View) -> tuple[Array, Array]:
-    """Mean and log scale; padded columns are a standard normal: of no cost."""
-    place_H = jnp.arange(view.z_ND.shape[1] // 2)
-    half = view.features_D.sum() // 2
-    last = view.z_ND.shape[1] - 1
-    log_scale_NH = view.z_ND[:, jnp.minimum(half + place_H, last)]
-    there_H = place_H < half
-    mean_NH = jnp.where(there_H, view.z_ND[:, : len(place_H)], 0.0)
-    return mean_NH, jnp.where(there_H, jnp.clip(log_scale_NH, -7.0, 7.0), 0.0)
-
-  def information(view: View) -> Float[Array, ""]:
-    mean_NH, log_scale_NH = posterior(view)
-    entropy_N = (log_scale_NH + 0.5 * jnp.log(2 * jnp.pi * jnp.e)).sum(1)
-    if rate == "prior":
-      each_NH = 0.5 * (jnp.exp(2 * log_scale_NH) + mean_NH**2 - 1) - log_scale_NH
-      return average(each_NH.sum(1), view)
-    mask_N = view.mask_N
-    kl_NN, n = gaussian_kl(mean_NH, log_scale_NH), jnp.maximum(mask_N.sum(), 1.0)
-    if rate == "mixture":
-      rate_N = jnp.maximum(mask_N / n, 1e-30)  # finite also where no row is known
-      return -average(jax.nn.logsumexp(-kl_NN, 1, b=rate_N), view)
-    said = average(kl_NN @ mask_N / n, view)
-    return said if erratum else said + average((n - 1) * entropy_N - jnp.log(n), view) / n
-
   def init(key: PRNGKeyArray, view: View) -> Params:
     assert view.input_ND is not None
     width = view.z_ND.shape[1]
@@ -123,7 +126,7 @@ def critic(
   def missed(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
     """-log p(x|z, s) of one sample of z a row."""
     assert view.input_ND is not None
-    mean_NH, log_scale_NH = posterior(view)
+    mean_NH, log_scale_NH = _posterior(view)
     # One draw a row, so that padding does not shift the numbers of the other rows.
     noise_NH = jax.vmap(
       lambda i: jax.random.normal(jax.random.fold_in(key, i), (mean_NH.shape[1],))
@@ -134,7 +137,7 @@ def critic(
     return average(nats_N, view)
 
   def value(params: Params, view: View, key: PRNGKeyArray) -> Float[Array, ""]:
-    return (beta + 1) * information(view) + missed(params, view, key)
+    return (beta + 1) * _information(view, rate, erratum) + missed(params, view, key)
 
   return Critic(
     init=init,
