@@ -289,9 +289,9 @@ def test_lanes_learn_from_the_rows_they_are_given():
   half = methods.learnt(task, critic, 0.5, 1, lambda *_: None)
   rows = task.parts["train"]
   cut = {**task.parts, "train": rows}
-  junk = task.given.y.values.copy()
+  junk = task.pair.y.values.copy()
   junk[rows[len(rows) // 2 :]] = 1 - junk[rows[len(rows) // 2 :]]
-  spoilt = task.given._replace(y=Attribute(junk, "discrete", task.given.y.labels))
+  spoilt = task.pair._replace(y=Attribute(junk, "discrete", task.pair.y.labels))
   again = methods.learnt(Task(spoilt, cut, settings), critic, 0.5, 1, lambda *_: None)
   np.testing.assert_allclose(half.others, again.others, atol=1e-5)
 

@@ -10,15 +10,12 @@ from ovl.load import settings as settings_of
 from ovl.mi import data
 from ovl.mi.auto import auto
 from ovl.mi.estimate import Estimate
-from ovl.mi.lanes import Progress, Settings
+from ovl.mi.lanes import Settings
 from ovl.mi.methods import critic_of, measured
 from ovl.mi.quote import quoted
 from ovl.mi.task import Task
+from ovl.progress import Progress, nth, quiet
 from ovl.types import BadInput, Critic
-
-
-def quiet(share: float, said: str) -> None:
-  """Reports to nobody."""
 
 
 @overload
@@ -67,29 +64,26 @@ def mutual_information(
     Abdelaleem, Martini and Nemenman (2025), https://arxiv.org/abs/2506.00330.
   """
   chosen = settings_of(Settings, settings, "mutual_information")
-  given = data.pair(x, y, groups, kind)
-  for doubt in filter(None, (given.asked, given.copies)):
+  pair = data.pair(x, y, groups, kind)
+  for doubt in filter(None, (pair.asked, pair.copies)):
     warnings.warn(doubt, stacklevel=2)
   several = not isinstance(method, str | Critic)
   wanted: list[str | Critic] = [method] if isinstance(method, str | Critic) else [*method]
   if not wanted:
     raise BadInput("method is empty: expected a name such as 'auto'")
-  task = Task(given, data.split(given, chosen.seed), chosen)
+  task = Task(pair, data.split(pair, chosen.seed), chosen)
   # Every name is looked at before anything is trained.
   for one in wanted:
     if one != "auto":
-      critic_of(one, given.kind)
+      critic_of(one, pair.kind)
   done = []
   for i, one in enumerate(wanted):
-
-    def part(share: float, text: str, i: int = i) -> None:
-      progress((i + share) / len(wanted), text)
-
+    part = nth(progress, i, len(wanted))
     done.append(auto(task, part) if one == "auto" else _one(task, one, part))
   return done if several else done[0]
 
 
 def _one(task: Task, method: str | Critic, progress: Progress) -> Estimate:
-  measured_one = measured(task, *critic_of(method, task.given.kind), progress)
-  assert measured_one is not None  # only what others beat is given up
-  return quoted(task, measured_one)
+  estimate = measured(task, *critic_of(method, task.pair.kind), progress)
+  assert estimate is not None  # only what others beat is given up
+  return quoted(task, estimate)

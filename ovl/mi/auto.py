@@ -7,9 +7,9 @@ import numpy as np
 from ovl import posterior
 from ovl.mi import lanes, methods, statistic
 from ovl.mi.estimate import Estimate
-from ovl.mi.lanes import Progress
 from ovl.mi.quote import quoted
 from ovl.mi.task import Candidate, Task
+from ovl.progress import Progress, nth
 
 # Candidates, the simplest first: all have a held-out log-ratio.
 AUTO = {
@@ -23,14 +23,11 @@ CROSS_CHECK_WIDTH = 6  # nearest neighbours see less than there is in wider spac
 
 def auto(task: Task, progress: Progress) -> Estimate:
   """Lets critics compete on stop: the simplest within one standard error of the best."""
-  names = AUTO[task.given.kind]
+  names = AUTO[task.pair.kind]
   tried: list[Candidate] = []
   for i, name in enumerate(names):
-    _, critic = methods.critic_of(name, task.given.kind)
-
-    def part(share: float, text: str, i: int = i) -> None:
-      progress((i + share) / len(names), text)
-
+    _, critic = methods.critic_of(name, task.pair.kind)
+    part = nth(progress, i, len(names))
     best = min(tried, key=lambda one: one.cost, default=None)
     if (one := methods.measured(task, name, critic, part, best)) is not None:
       tried.append(one)
@@ -42,7 +39,7 @@ def auto(task: Task, progress: Progress) -> Estimate:
     if much and one is not picked and one.as_good_as(best, errors=1.0):
       doubts.append(f"{one.name} does as well and gains {one.gain:.3f} over half the rows")
   out = quoted(task, picked, extrapolated=True, doubts=doubts)
-  what = "cross-entropy" if task.given.kind == "discrete" else "- Donsker-Varadhan"
+  what = "cross-entropy" if task.pair.kind == "discrete" else "- Donsker-Varadhan"
   held = ", ".join(f"{one.name} {one.cost:.3f}" for one in tried)
   beaten = [name for name in names if name not in {one.name for one in tried}]
   also = f"; behind on half the rows: {', '.join(beaten)}" if beaten else ""
@@ -52,20 +49,20 @@ def auto(task: Task, progress: Progress) -> Estimate:
 
 def _objections(task: Task, value: float) -> list[str]:
   """Nearest neighbours of ranks see more: the picked critic missed something."""
-  given = task.given
-  width = given.x_ND.shape[1] + (given.y.outputs if given.kind == "vector" else 1)
-  if width > CROSS_CHECK_WIDTH or len(given.x_ND) > 50_000:
+  pair = task.pair
+  width = pair.x_ND.shape[1] + (pair.y.outputs if pair.kind == "vector" else 1)
+  if width > CROSS_CHECK_WIDTH or len(pair.x_ND) > 50_000:
     return []
-  name = "ross" if given.kind == "discrete" else "ksg"
-  _, critic = methods.critic_of(name, given.kind)
-  every = np.arange(len(given.x_ND))
-  ranked = given._replace(x_ND=posterior.normal_scores(given.x_ND, given.x_ND))
-  if given.kind == "vector":
-    ranks = posterior.normal_scores(given.y.values, given.y.values)
-    ranked = ranked._replace(y=given.y._replace(values=ranks))
+  name = "ross" if pair.kind == "discrete" else "ksg"
+  _, critic = methods.critic_of(name, pair.kind)
+  every = np.arange(len(pair.x_ND))
+  ranked = pair._replace(x_ND=posterior.normal_scores(pair.x_ND, pair.x_ND))
+  if pair.kind == "vector":
+    ranks = posterior.normal_scores(pair.y.values, pair.y.values)
+    ranked = ranked._replace(y=pair.y._replace(values=ranks))
   (view,) = lanes.views(ranked, critic, [every], every)
   seen = statistic.number(critic, view, task.settings.seed)
-  if given.groups_N is not None and seen > value:
+  if pair.groups_N is not None and seen > value:
     # A neighbour of the same group says who it is; that is no objection.
     seen -= statistic.exchanged_values(task, critic, view, every, EXCHANGES).mean()
   if seen - value > max(0.05, 0.1 * value):

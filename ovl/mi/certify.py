@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ovl.mi import data
 from ovl.mi.api import mutual_information
-from ovl.mi.data import pair
 from ovl.types import BadInput
 
 
@@ -69,19 +69,19 @@ def certify(
     https://arxiv.org/abs/2010.09686; McAllester and Stratos (2020),
     https://arxiv.org/abs/1811.04251 (why log K limits what can be certified).
   """
-  given = pair(z, s, groups)
-  if given.kind != "discrete":
+  pair = data.pair(z, s, groups)
+  if pair.kind != "discrete":
     raise BadInput(
-      f"s is {given.kind}: a certified bound needs classes; codes as text are such: "
+      f"s is {pair.kind}: a certified bound needs classes; codes as text are such: "
       "s.astype(str)"
     )
-  x_ND, K = given.x_ND, given.y.outputs
+  x_ND, K = pair.x_ND, pair.y.outputs
   high = float(np.log(K))
   if release is not None:
     x_ND = release(x_ND, seed=settings.get("seed", 0))
     high = release.bound(K, x_ND.shape[1], releases)
   found = mutual_information(
-    x_ND, given.y.values, method, groups=given.groups_N, kind="discrete", level=level,
+    x_ND, pair.y.values, method, groups=pair.groups_N, kind="discrete", level=level,
     **settings,
   )  # fmt: skip
   estimand = "I(Z;S) of one row" if groups is None else "mean of per-group means"

@@ -27,9 +27,9 @@ class Posterior(NamedTuple):
 
 def quotable(task: Task, found: Lanes) -> Posterior:
   """The q(s|z) of some lanes that is quoted."""
-  K = task.given.y.outputs
+  K = task.pair.y.outputs
   s_train, s_stop, s_report = (
-    task.given.y.values[task.parts[name]] for name in ("train", "stop", "report")
+    task.pair.y.values[task.parts[name]] for name in ("train", "stop", "report")
   )
   stop_NK, report_NK = (posterior.pooled(x) for x in (found.stop_others, found.others))
   t = posterior.temperature(stop_NK, s_stop)
@@ -38,7 +38,7 @@ def quotable(task: Task, found: Lanes) -> Posterior:
 
   def guess(q_NK: np.ndarray, s_N: np.ndarray, weight: float) -> Guess:
     forms = [q_NK, np.broadcast_to(r_K, q_NK.shape)]
-    if task.given.groups_N is not None:  # parts may differ in their mix of classes
+    if task.pair.groups_N is not None:  # parts may differ in their mix of classes
       forms = [posterior.tilt(form_NK, s_train, s_N) for form_NK in forms]
     return Guess("discrete", forms[0], forms[1], weight)
 
@@ -51,7 +51,7 @@ def quotable(task: Task, found: Lanes) -> Posterior:
 
 def by_posterior(task: Task, found: Lanes) -> Found:
   """Barber-Agakov on report, with a certified lower bound."""
-  values = task.given.y.values
+  values = task.pair.y.values
   rows = task.parts["report"]
   s_N, groups_N = values[rows], task.groups(rows)
   q = quotable(task, found)

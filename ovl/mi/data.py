@@ -95,18 +95,18 @@ def pair(x: Any, y: Any, groups: Any = None, kind: Kind | None = None) -> Pair:
   return Pair(x_ND, attribute, group_N, asked, str(repeats([x_ND], group_N)))
 
 
-def determined(given: Pair) -> str:
+def determined(pair: Pair) -> str:
   """Why I(x; y) of quantities has no finite value; "" where nothing says so.
 
   That is where a column of y is a monotone function of one of x, or where columns of the
   one are linear in those of the other, to the precision of float32.
   """
-  if given.kind == "discrete":
+  if pair.kind == "discrete":
     return ""
-  rows = len(given.x_ND)
-  y_NM = given.y.values.reshape(rows, -1)
-  ranked = [posterior.normal_scores(z, z) for z in (given.x_ND, y_NM)]
-  sides = [_unit(z) for z in (*ranked, given.x_ND, y_NM)]
+  rows = len(pair.x_ND)
+  y_NM = pair.y.values.reshape(rows, -1)
+  ranked = [posterior.normal_scores(z, z) for z in (pair.x_ND, y_NM)]
+  sides = [_unit(z) for z in (*ranked, pair.x_ND, y_NM)]
   ends = "I has no finite value, or is the entropy of y where its values repeat"
   if np.abs(sides[0].T @ sides[1]).max() > 1 - SAME:
     return f"a column of y is a monotone function of one of x: {ends}"
@@ -138,7 +138,7 @@ def _numbers(x: Any, name: str) -> np.ndarray:
   return flat_ND
 
 
-def split(given: Pair, seed: int) -> dict[str, np.ndarray]:
+def split(pair: Pair, seed: int) -> dict[str, np.ndarray]:
   """Rows of train, stop and report: by whole groups, else at random, never stratified."""
-  nothing_N = np.zeros(len(given.x_ND), int)
-  return splitting.split(nothing_N, given.groups_N, SHARES, seed)
+  nothing_N = np.zeros(len(pair.x_ND), int)
+  return splitting.split(nothing_N, pair.groups_N, SHARES, seed)

@@ -12,11 +12,11 @@ import numpy as np
 from ovl import posterior, stats
 from ovl.load import settings as settings_of
 from ovl.mi import data, lanes
-from ovl.mi.api import quiet
 from ovl.mi.curve import Curve, Effort, codelength, sample_complexity
-from ovl.mi.lanes import Progress, Settings
+from ovl.mi.lanes import Settings
 from ovl.mi.methods import critic_of
 from ovl.mi.task import Task, entropy
+from ovl.progress import Progress, nth, quiet, within
 from ovl.types import BadInput, Critic
 
 MOST_SIZES = 7  # n, n/2, n/4, ...
@@ -65,33 +65,30 @@ def effort(
     Whitney et al. (2020), https://arxiv.org/abs/2009.07368 (SDL, sample complexity);
     Hewitt and Liang (2019), https://arxiv.org/abs/1909.03368 (control tasks).
   """
-  made = settings_of(Settings, settings, "effort")
-  given = data.pair(z, s, groups)
-  if given.kind != "discrete":
+  chosen = settings_of(Settings, settings, "effort")
+  pair = data.pair(z, s, groups)
+  if pair.kind != "discrete":
     raise BadInput(
-      f"s is {given.kind}: effort reads classes; bin it, or give codes as text: "
+      f"s is {pair.kind}: effort reads classes; bin it, or give codes as text: "
       "s.astype(str)"
     )
-  for doubt in filter(None, (given.asked, given.copies)):
+  for doubt in filter(None, (pair.asked, pair.copies)):
     warnings.warn(doubt, stacklevel=2)
   wanted = [method] if isinstance(method, str | Critic) else list(method)
   families = [_family(one) for one in wanted]
   if not families:
     raise BadInput("method is empty: expected a name such as 'linear'")
-  task = Task(given, data.split(given, made.seed), made)
+  task = Task(pair, data.split(pair, chosen.seed), chosen)
   sizes_T = _sizes(sizes, len(task.parts["train"]))
-  shuffled = np.random.default_rng([made.seed, 17]).permutation(given.y.values)
-  control = task._replace(given=given._replace(y=given.y._replace(values=shuffled)))
+  shuffled = np.random.default_rng([chosen.seed, 17]).permutation(pair.y.values)
+  control = task._replace(pair=pair._replace(y=pair.y._replace(values=shuffled)))
   read = []
   for i, (name, critic) in enumerate(families):
-
-    def said(share: float, text: str, i: int = i, name: str = name) -> None:
-      progress((i + share) / len(families), name)
-
-    real = _read(task, critic, sizes_T, lambda share, text: said(0.8 * share, text))
-    bare = _read(control, critic, sizes_T[-1:], lambda x, text: said(0.8 + 0.2 * x, text))
+    part = nth(progress, i, len(families))
+    real = _read(task, critic, sizes_T, within(part, 0.0, 0.8, name))
+    bare = _read(control, critic, sizes_T[-1:], within(part, 0.8, 1.0, name))
     read.append((name, real, bare))
-  H = entropy(given.y.values, given.y.outputs)
+  H = entropy(pair.y.values, pair.y.outputs)
   if epsilon is None:
     best = min(float(real.ce_ST.mean(0)[-1]) for _, real, _ in read)
     epsilon = best + NEAR * max(H - best, 0)
@@ -109,13 +106,13 @@ def _sizes(sizes: Sequence[int] | None, n: int) -> np.ndarray:
   if sizes is None:
     halved = [n >> t for t in range(MOST_SIZES)]
     return np.array([size for size in reversed(halved) if size >= FEWEST_ROWS])
-  given = np.asarray(sizes)
-  whole = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
-  if not whole or given[0] < 2 or given[-1] > n or (np.diff(given) <= 0).any():
+  chosen = np.asarray(sizes)
+  whole = chosen.ndim == 1 and chosen.size > 0 and chosen.dtype.kind in "iu"
+  if not whole or chosen[0] < 2 or chosen[-1] > n or (np.diff(chosen) <= 0).any():
     raise BadInput(
       f"sizes={sizes}: expected increasing whole numbers from 2 to {n:,}, the train part"
     )
-  return given
+  return chosen
 
 
 class _Read(NamedTuple):
@@ -142,10 +139,10 @@ class _Read(NamedTuple):
 def _read(task: Task, critic: Critic, sizes_T: np.ndarray, progress: Progress) -> _Read:
   train, stop, report = (task.parts[name] for name in ("train", "stop", "report"))
   S, T, n = task.settings.seeds, len(sizes_T), len(train)
-  s_N, K = task.given.y.values, task.given.y.outputs
+  s_N, K = task.pair.y.values, task.pair.y.outputs
   unit_N = np.arange(n)
-  if task.given.groups_N is not None:
-    unit_N = np.unique(task.given.groups_N[train], return_inverse=True)[1]
+  if task.pair.groups_N is not None:
+    unit_N = np.unique(task.pair.groups_N[train], return_inverse=True)[1]
   gen = np.random.default_rng([task.settings.seed, 19])
   # Where a row stands in a seed's order: units at random, their rows together.
   turn_SN = np.stack([gen.permutation(unit_N.max() + 1)[unit_N] for _ in range(S)])
@@ -153,7 +150,7 @@ def _read(task: Task, critic: Critic, sizes_T: np.ndarray, progress: Progress) -
   mask_STN = place_SN[:, None] < sizes_T[:, None]
   rows = [train, stop, np.concatenate([train, report])]
   found = lanes.run(
-    critic, lanes.views(task.given, critic, rows, train), mask_STN.reshape(S * T, n),
+    critic, lanes.views(task.pair, critic, rows, train), mask_STN.reshape(S * T, n),
     np.tile(sizes_T, S), dataclasses.replace(task.settings, counterparts=1), progress,
   )  # fmt: skip
   cost_STN = -found.joint.reshape(S, T, -1).astype(np.float64)
@@ -171,7 +168,7 @@ def _read(task: Task, critic: Critic, sizes_T: np.ndarray, progress: Progress) -
 def _curve(
   task: Task, sizes_T: np.ndarray, epsilon: float, name: str, real: _Read, bare: _Read
 ) -> Curve:
-  K, n = task.given.y.outputs, int(sizes_T[-1])
+  K, n = task.pair.y.outputs, int(sizes_T[-1])
   ce_T = real.ce_ST.mean(0)
   informations = real.informations
   value_S = np.array([value for value, _ in informations])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl import grid, mesh, nn, posterior, rng
+from ovl import grid, nn, posterior, rng
 from ovl.grid.measure import Measured
 from ovl.mi import data
+from ovl.progress import Progress, quiet
+from ovl.run import Run
 from ovl.types import BadInput, Critic, Params, View
-
-Progress = Callable[[float, str], None]
 
 _measure = jax.jit(
   grid.measure, static_argnames=("critic", "schedule", "mesh", "side_by_side")
@@ -54,9 +53,9 @@ class Settings:
   @property
   def training(self) -> grid.Schedule:
     """Averaged weights judge a pass: less noise at the same learning rate."""
-    given = {"learning_rate": 4e-3, "patience": 8, "average": 0.99} | self.schedule
+    chosen = {"learning_rate": 4e-3, "patience": 8, "average": 0.99} | self.schedule
     try:
-      return grid.Schedule(**given)
+      return grid.Schedule(**chosen)
     except TypeError as error:
       raise BadInput(f"schedule: {error}") from error
 
@@ -87,7 +86,7 @@ def view(x_ND: np.ndarray, s: np.ndarray, outputs: int) -> View:
 
 
 def views(
-  given: data.Pair, critic: Critic, parts: list[np.ndarray], fitted_N: np.ndarray
+  pair: data.Pair, critic: Critic, parts: list[np.ndarray], fitted_N: np.ndarray
 ) -> list[View]:
   """The parts as this critic should see them.
 
@@ -95,16 +94,16 @@ def views(
   tame tails. Closed forms see standardised columns.
   """
   trained = critic.fit is None
-  ranked = trained and given.kind != "discrete"
+  ranked = trained and pair.kind != "discrete"
   scale = posterior.normal_scores if ranked else posterior.standardised
-  x_ND, values = scale(given.x_ND, given.x_ND[fitted_N]), given.y.values
-  if given.kind == "discrete":
+  x_ND, values = scale(pair.x_ND, pair.x_ND[fitted_N]), pair.y.values
+  if pair.kind == "discrete":
     s = values.astype(np.int32)
-  elif given.kind == "continuous":
+  elif pair.kind == "continuous":
     s = posterior.normal_scores(values, values[fitted_N]).astype(np.float32)
   else:
     s = scale(values, values[fitted_N]).astype(np.float32)
-  return [view(x_ND[rows], s[rows], given.y.outputs) for rows in parts]
+  return [view(x_ND[rows], s[rows], pair.y.outputs) for rows in parts]
 
 
 CENTRES = 16  # rows of z over which a log-ratio is centred
@@ -164,7 +163,7 @@ def run(
   mask_LN: np.ndarray,
   size_L: np.ndarray,
   settings: Settings,
-  progress: Progress = lambda share, said: None,
+  progress: Progress = quiet,
 ) -> Lanes:
   """Every lane, in calls of as many as there are devices.
 
@@ -179,7 +178,7 @@ def run(
   Returns:
     `Lanes`.
   """
-  devices = mesh.make(len(size_L))
+  devices = Run({}).mesh(len(size_L))
   together = devices.shape["seed"]
   if jax.default_backend() != "cpu":
     together = len(size_L)

@@ -10,8 +10,9 @@ import numpy as np
 
 from ovl.load import load, names
 from ovl.mi import classes, lanes, ratios, statistic
-from ovl.mi.lanes import Lanes, Progress
+from ovl.mi.lanes import Lanes
 from ovl.mi.task import Candidate, Found, Task
+from ovl.progress import Progress
 from ovl.types import BadInput, Critic
 
 
@@ -51,7 +52,7 @@ def learnt(
 ) -> Lanes:
   """Lanes that learn from a share of the train part."""
   parts = [task.parts[name] for name in ("train", "stop", "report")]
-  seen = lanes.views(task.given, critic, parts, parts[0])
+  seen = lanes.views(task.pair, critic, parts, parts[0])
   if critic.attribute != "discrete":
     nothing_N = np.zeros(len(parts[2]), int)
     critic, seen[2] = ratios.exchanging(task, critic, seen[2], parts[2], nothing_N)
@@ -69,7 +70,7 @@ def measured(
   Where `best` is surely better on stop than the critic is with half the rows, it is not
   trained on all of them: None.
   """
-  posterior = task.given.kind == "discrete" and critic.logits is not None
+  posterior = task.pair.kind == "discrete" and critic.logits is not None
   if not posterior and critic.score is None and critic.logits is None:
     progress(0.5, name)
     return Candidate(name, critic, statistic.by_statistic(task, critic), 0.0)

@@ -42,10 +42,10 @@ def quoted(
   bound = critic.bound or ""
   if extrapolated or (found.learns and critic.score is not None and critic.fit is not None):
     bound = "estimate"
-  n_eval = len(found.metric[1]) if found.learns else len(task.given.x_ND)
+  n_eval = len(found.metric[1]) if found.learns else len(task.pair.x_ND)
   units = n_eval if found.units is None else found.known
-  if not found.learns and task.given.groups_N is not None:
-    units = len(np.unique(task.given.groups_N))
+  if not found.learns and task.pair.groups_N is not None:
+    units = len(np.unique(task.pair.groups_N))
   return Estimate(
     nats=float(number.nats),
     low=float(number.low),
@@ -69,7 +69,7 @@ def quoted(
 
 
 def _number(task: Task, one: Candidate, extrapolated: bool) -> _Number:
-  found, given = one.found, task.given
+  found, pair = one.found, task.pair
   units_N = np.arange(len(found.metric[1])) if found.units is None else found.units
   _, _, low, high = stats.over_models_and_examples(
     [found.metric], [units_N], task.settings.level
@@ -77,8 +77,8 @@ def _number(task: Task, one: Candidate, extrapolated: bool) -> _Number:
   up = max(one.gain, 0.0)
   nats, H = one.nats + up * extrapolated, np.nan
   high = high + up * (1 + extrapolated)
-  if given.kind == "discrete":
-    H = entropy(given.y.values, given.y.outputs)
+  if pair.kind == "discrete":
+    H = entropy(pair.y.values, pair.y.outputs)
     if one.critic.unit == "nats":
       # I is at most H(S): the estimate and both its ends, by one monotone map.
       nats, low, high = min(nats, H), min(low, H), min(high, H)
@@ -88,7 +88,7 @@ def _number(task: Task, one: Candidate, extrapolated: bool) -> _Number:
 def _doubts(task: Task, one: Candidate, number: _Number) -> list[str]:
   """Reasons to distrust the number."""
   found = one.found
-  doubts = [*found.doubts, *["rows are copies of others"] * bool(task.given.copies)]
+  doubts = [*found.doubts, *["rows are copies of others"] * bool(task.pair.copies)]
   if one.gains:
     doubts.append(f"half the rows gave {one.gain:.3f} less")
   if found.learns and found.spread > max(0.05, 0.15 * abs(one.nats)):
@@ -104,12 +104,12 @@ def _doubts(task: Task, one: Candidate, number: _Number) -> list[str]:
 
 def _ceiling(task: Task, one: Candidate, number: _Number) -> str:
   """Why no more could have been found; "" where more could."""
-  found, given, in_nats = one.found, task.given, one.critic.unit == "nats"
+  found, pair, in_nats = one.found, task.pair, one.critic.unit == "nats"
   if found.recognised:
     return ""  # of what whole groups tell, not of what x knows
-  if in_nats and number.nats > 0 and (why := data.determined(given)):
+  if in_nats and number.nats > 0 and (why := data.determined(pair)):
     return why
-  if given.kind == "discrete":
+  if pair.kind == "discrete":
     full = in_nats and number.nats > 0.97 * number.entropy
     return "I cannot exceed H(S)" if full else ""
   rows = len(found.metric[1])

@@ -9,8 +9,9 @@ import numpy as np
 
 from ovl import exchange, stats
 from ovl.mi import estimate, lanes
-from ovl.mi.lanes import Lanes, Progress
+from ovl.mi.lanes import Lanes
 from ovl.mi.task import Found, Task
+from ovl.progress import Progress
 from ovl.types import Critic, View
 
 FOLDS = 3
@@ -81,11 +82,11 @@ def by_closed_form(task: Task, critic: Critic, progress: Progress) -> Found:
   """
   held = np.concatenate([task.parts["train"], task.parts["report"]])
   held = np.random.default_rng([task.settings.seed, 5]).permutation(held)
-  if task.given.groups_N is None:
+  if task.pair.groups_N is None:
     fold_N = np.arange(len(held)) % FOLDS
   else:
-    fold_N = np.unique(task.given.groups_N[held], return_inverse=True)[1] % FOLDS
-  seen = lanes.views(task.given, critic, [held, task.parts["stop"], held], held)
+    fold_N = np.unique(task.pair.groups_N[held], return_inverse=True)[1] % FOLDS
+  seen = lanes.views(task.pair, critic, [held, task.parts["stop"], held], held)
   by_fold, seen[2] = exchanging(task, critic, seen[2], held, fold_N)
   mask_LN = np.stack([*(fold_N != f for f in range(FOLDS)), np.ones(len(held))])
   size_L = np.full(FOLDS + 1, len(held))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ovl.load import settings as settings_of
-from ovl.mi.api import mutual_information, quiet
-from ovl.mi.lanes import Progress, Settings
+from ovl.mi.api import mutual_information
+from ovl.mi.lanes import Settings
 from ovl.mi.methods import critic_of, reading
+from ovl.progress import Progress, quiet
 from ovl.types import BadInput, Critic, Kind
 
 SHIFT = 0.8  # of both columns between the middle and a class
@@ -175,43 +177,40 @@ def selfcheck(
   if method != "auto":
     name, critic = critic_of(method, kind)
     in_nats = critic.unit == "nats"
-  given = {"seeds": 1, "level": level, "seed": seed} | settings
-  settings_of(Settings, given, "selfcheck")
-  gen = np.random.default_rng([seed, 13])
-  (x, y), (x_too, y_too) = pair(kind, n, gen), pair(kind, n, gen)
-  order = gen.permutation(n)
-  # What is added knows nothing of x that y does not: a coin, or y itself, bent.
-  more = gen.integers(0, 2, n) if kind == "discrete" else np.tanh(y)
-  turn = np.array([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]])
+  chosen = {"seeds": 1, "level": level, "seed": seed} | settings
+  settings_of(Settings, chosen, "selfcheck")
   rows: list[Check] = []
 
   def read(x_ND: np.ndarray, y: np.ndarray, share: float, of: str) -> _Reading:
     progress(share, of)
     try:
-      found = mutual_information(x_ND, y, method, **given)
+      estimate = mutual_information(x_ND, y, method, **chosen)
     except Exception as error:  # a critic of anybody: what it raised is in the table
-      said = str(error).partition("\n")[0]
-      return _Reading(error=f"raised {type(error).__name__}: {said}")
-    return _Reading(found.nats, found.low, found.high, found.p)
+      message = str(error).partition("\n")[0]
+      return _Reading(error=f"raised {type(error).__name__}: {message}")
+    return _Reading(estimate.nats, estimate.low, estimate.high, estimate.p)
 
   def check(
     name: str,
     what: str,
-    found: _Reading,
+    one: _Reading,
     expected: float,
     room: float,
     at_most: bool = False,
   ) -> None:
-    gap, room = found.value - expected, room + found.half
+    gap, room = one.value - expected, room + one.half
     passed = bool(gap <= room and (at_most or gap >= -room))
-    said = found.error or what
-    rows.append(Check(name, said, found.value, found.low, found.high, expected, passed))
+    rows.append(
+      Check(name, one.error or what, one.value, one.low, one.high, expected, passed)
+    )
 
+  gen = np.random.default_rng([seed, 13])
+  (x, y), others, order = pair(kind, n, gen), pair(kind, n, gen), gen.permutation(n)
   nothing = read(x, y[order], 0.0, "independence")
   check("independence", "y in another order, against 0", nothing, 0.0, SLACK)
   if not in_nats:
-    said = nothing.error or f"y in another order: p = {nothing.p:.2g}"
-    rows[0] = rows[0]._replace(what=said, passed=nothing.p > 1 - level)
+    what = nothing.error or f"y in another order: p = {nothing.p:.2g}"
+    rows[0] = rows[0]._replace(what=what, passed=nothing.p > 1 - level)
   base = read(x, y, 0.1, "base")
   room = base.half + SLACK
   same = read(x[order], y[order], 0.2, "order")
@@ -219,21 +218,43 @@ def selfcheck(
   scaled = read(x * [10.0, -0.1] + [5.0, -3.0], y, 0.3, "scale")
   check("scale", "columns of x rescaled, against as they were", scaled, base.value, room)
   if in_nats:
-    known = truth(kind)
-    check("known value", "I(x; y), against theory", base, known, OFF_TRUTH)
-    turned = read(x @ turn * [3.0, 0.3], y, 0.4, "rotation")
-    check("rotation", "x rotated, against as it was", turned, base.value, room)
-    coarse = read(np.round(x), y, 0.5, "data processing")
-    what = "I(x rounded; y), at most I(x; y)"
-    check("data processing, x", what, coarse, base.value, room, at_most=True)
-    # Columns that know nothing of y: so all checks together need two shapes only.
-    x_both = np.concatenate([x, x_too], 1)
-    wider = read(x_both, together(kind, y, more), 0.6, "data processing")
-    what = "I(x, noise; y, g(y)), against I(x; y)"
-    check("data processing, y", what, wider, base.value, room)
-    other = read(x_too, y_too, 0.7, "additivity")
-    whole = read(x_both, together(kind, y, y_too), 0.8, "additivity")
-    expected, room = base.value + other.value, base.half + other.half + SLACK
-    check("additivity", "two independent pairs, against their sum", whole, expected, room)
+    check("known value", "I(x; y), against theory", base, truth(kind), OFF_TRUTH)
+    # What is added knows nothing of x that y does not: a coin, or y itself, bent.
+    more = gen.integers(0, 2, n) if kind == "discrete" else np.tanh(y)
+    _laws(_Pairs(kind, x, y, *others, more), base, read, check)
   progress(1.0, "")
   return SelfCheck(name, rows)
+
+
+class _Pairs(NamedTuple):
+  """A pair, another one that is independent of it, and what adds nothing to the first y."""
+
+  kind: Kind
+  x: np.ndarray
+  y: np.ndarray
+  x_too: np.ndarray
+  y_too: np.ndarray
+  more: np.ndarray
+
+
+def _laws(
+  data: _Pairs, base: _Reading, read: Callable[..., _Reading], check: Callable[..., None]
+) -> None:
+  """Rotation, data processing and additivity, of what is in nats."""
+  kind, x, y, x_too, y_too, more = data
+  room = base.half + SLACK
+  turn = np.array([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]])
+  turned = read(x @ turn * [3.0, 0.3], y, 0.4, "rotation")
+  check("rotation", "x rotated, against as it was", turned, base.value, room)
+  coarse = read(np.round(x), y, 0.5, "data processing")
+  what = "I(x rounded; y), at most I(x; y)"
+  check("data processing, x", what, coarse, base.value, room, at_most=True)
+  # Columns that know nothing of y: so all checks together need two shapes only.
+  x_both = np.concatenate([x, x_too], 1)
+  wider = read(x_both, together(kind, y, more), 0.6, "data processing")
+  what = "I(x, noise; y, g(y)), against I(x; y)"
+  check("data processing, y", what, wider, base.value, room)
+  other = read(x_too, y_too, 0.7, "additivity")
+  whole = read(x_both, together(kind, y, y_too), 0.8, "additivity")
+  expected, room = base.value + other.value, base.half + other.half + SLACK
+  check("additivity", "two independent pairs, against their sum", whole, expected, room)

@@ -26,10 +26,10 @@ def by_statistic(task: Task, critic: Critic) -> Found:
   Phys. Rev. E 100, 022404): the influence values are the blocks' deviations / sqrt(B).
   Of groups, blocks hold whole ones.
   """
-  N = len(task.given.x_ND)
+  N = len(task.pair.x_ND)
   every = np.arange(N)
-  groups_N, settings = task.given.groups_N, task.settings
-  (whole,) = lanes.views(task.given, critic, [every], every)
+  groups_N, settings = task.pair.groups_N, task.settings
+  (whole,) = lanes.views(task.pair, critic, [every], every)
   key = jax.random.key(settings.seed)
   turn_N = np.random.default_rng([settings.seed, 3]).permutation(N)
   # In random order: a critic that reads the order of rows reads nothing of the file's.

@@ -90,17 +90,17 @@ class Candidate(NamedTuple):
 class Task(NamedTuple):
   """A pair, its split, and how to measure it."""
 
-  given: Pair
+  pair: Pair
   parts: dict[str, np.ndarray]
   settings: Settings
 
   def groups(self, rows: np.ndarray) -> np.ndarray | None:
     """The groups of some rows."""
-    return None if self.given.groups_N is None else self.given.groups_N[rows]
+    return None if self.pair.groups_N is None else self.pair.groups_N[rows]
 
   def untested(self, rows: np.ndarray, fold_N: np.ndarray | None = None) -> list[str]:
     """Why the exchange of these rows' y cannot reach 1 - level, if it cannot."""
-    groups_N, y = self.groups(rows), self.given.y.values[rows]
+    groups_N, y = self.groups(rows), self.pair.y.values[rows]
     least = exchange.reach(y, groups_N, rows, self.settings.seed, fold_N)
     if least <= 1 - self.settings.level:
       return []
