@@ -8,13 +8,14 @@ import pytest
 from scipy import integrate, stats
 
 from ovl import bench, results
-from ovl.audit import Audit
+from ovl.about import About
 from ovl.bench import claims, count, planted, table, truth
 from ovl.bench.drawn import Asked, Audited, Paired
 from ovl.bench.verdicts import aggregates
 from ovl.cli import main
 from ovl.judge import verdict
 from ovl.mi import Estimate
+from ovl.run import Result
 from ovl.types import BadInput, Row
 
 CONFIG = {
@@ -196,7 +197,7 @@ def test_an_audit_is_counted_against_the_truth(monkeypatch):
     said("auc", "t", num_seeds=2, value=0.8, low=0.7, high=0.75),
     said("auc", "t", seed=0, value=0.8, low=0.0, high=0.1),
   ]  # fmt: skip
-  monkeypatch.setattr(count, "audit", lambda *_, **__: Audit(rows, {}))
+  monkeypatch.setattr(count, "audit", lambda *_, **__: Result(rows, About("audit", "", {})))
   known = count.Truth(
     True, 0.15, {"share_beyond_task": 0.2, "auc": 0.76}, excess=0.0, planted=True
   )
@@ -261,7 +262,7 @@ def auditor(p_of, leaks):
       rows.append(one._replace(seed=0))
       word = verdict.LEAKS if leaks else verdict.NOTHING
       rows.append(one._replace(num_seeds=1, verdict=word))
-    return Audit(rows, {})
+    return Result(rows, About("audit", "", {}))
 
   return audit
 
@@ -270,11 +271,11 @@ def auditor(p_of, leaks):
 def test_a_broken_verdict_is_out_of_reach(tmp_path, monkeypatch, broken):
   p_of = (lambda gen: gen.random() ** 2) if broken else (lambda gen: gen.random())
   monkeypatch.setattr(count, "audit", auditor(p_of, broken))
-  rows, page = bench.run(CONFIG, tmp_path, quiet)
+  (rows, _), page = bench.run(CONFIG, tmp_path, quiet)
   words = {r.metric: r.verdict for r in rows if r.num_seeds and r.task == "coins, N 100"}
   expected = claims.OUT if broken else claims.HOLDS
   assert words["false_cell"] == words["false_verdict"] == expected
-  worst = page.read_text().split("## Out of reach")[1].split("##")[0]
+  worst = page.with_suffix(".md").read_text().split("## Out of reach")[1].split("##")[0]
   assert ("coins, N 100" in worst) == broken
 
 
@@ -286,20 +287,21 @@ def test_an_interrupted_study_resumes_and_nothing_is_redone(tmp_path, monkeypatc
     if share > 0.5:
       raise KeyboardInterrupt
 
-  whole, _ = bench.run(config, tmp_path / "whole", quiet)
+  (whole, _), _ = bench.run(config, tmp_path / "whole", quiet)
   tmp_path = tmp_path / "parts"
   with pytest.raises(KeyboardInterrupt):
     bench.run(config, tmp_path, interrupt)
-  kept = {path: path.read_bytes() for path in (tmp_path / "cells").iterdir()}
+  cells = tmp_path / "checkpoints/cells"
+  kept = {path: path.read_bytes() for path in cells.rglob("*.jsonl")}
   assert 0 < len(kept) < 6
-  rows, _ = bench.run(config, tmp_path, quiet)
+  (rows, _), _ = bench.run(config, tmp_path, quiet)
   timeless = [[r for r in some if r.metric != "seconds"] for some in (rows, whole)]
   assert timeless[0] == timeless[1]
   assert all(path.read_bytes() == was for path, was in kept.items())
-  before = {name: (tmp_path / name).read_bytes() for name in ("rows.csv", "report.md")}
+  before = (tmp_path / "rows.csv").read_bytes()
   monkeypatch.setattr(count, "audit", None)
-  assert bench.run(config, tmp_path, quiet)[0] == rows
-  assert before == {name: (tmp_path / name).read_bytes() for name in before}
+  assert bench.run(config, tmp_path, quiet)[0].rows == rows
+  assert (tmp_path / "rows.csv").read_bytes() == before
 
 
 def test_unknown_worlds_and_no_draws_are_refused(tmp_path):
@@ -314,10 +316,13 @@ def test_smoke_runs_from_the_command_line_and_resumes(tmp_path, capsys):
   words = ["ovl", "bench", "verdicts", "--config=verdicts:smoke", f"--workdir={home}"]
   assert main(words) == 0
   out = capsys.readouterr().out
-  assert "## Out of reach\n\nNo line." in out
-  assert "| a cell that knows nothing has p <= .05 by itself | 5 % | 1 |" in out
-  assert "| 3 untrained twins are the trained networks | the excess over copies" in out
-  assert "| pairs of 3 models, right or wrong | a 95 % interval does not hold" in out
+  assert "no word is wrong by chance). Out of reach:" in out
+  page = (home / "report.md").read_text()
+  for text in (out, page):
+    assert "No line." in text
+  assert "| a cell that knows nothing has p <= .05 by itself | 5 % | 1 |" in page
+  assert "| 3 untrained twins are the trained networks | the excess over copies" in page
+  assert "| pairs of 3 models, right or wrong | a 95 % interval does not hold" in page
   rows = results.read(home)
   for metric in ("detected", "missed", "certified_false", "bias"):
     assert any(r.metric == metric and r.verdict for r in rows), metric

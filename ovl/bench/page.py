@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ovl.about import About
 from ovl.bench import mi_page, verdicts_page
 from ovl.bench.study import of
@@ -10,8 +12,15 @@ from ovl.types import Row
 
 
 def terminal(rows: list[Row], about: About) -> list[Table]:
-  """The tables of every section."""
-  return [one.table for one in sections(rows, about) if one.table is not None]
+  """The table of every section, below its title and what was said before."""
+  tables: list[Table] = []
+  words: list[str] = []
+  for one in sections(rows, about):
+    words += one.sentences
+    if one.table is not None:
+      tables.append(replace(one.table, caption=" ".join([*words, f"{one.title}:"])))
+      words = []
+  return tables
 
 
 def sections(rows: list[Row], about: About) -> list[Section]:

@@ -17,10 +17,9 @@ def sections(rows: list[Row], level: float) -> list[Section]:
   judged = [row for row in lines if row.metric in CLAIMS or row.metric in MEANS]
   worlds = list(dict.fromkeys(row.task for row in lines))
   out = [row for row in judged if row.verdict == OUT]
-  none = [] if out else ["No line."]
   return [
     Section("The answer", [_counts(lines, judged, worlds, level)], lead=True),
-    Section("Out of reach", none, table=_lines(out) if out else None),
+    Section("Out of reach", table=_lines(out)),
     Section("Every claim over all worlds", table=_claims(judged)),
     Section("Every line", table=_lines(judged)),
     Section("Every world", table=_worlds(lines, worlds)),
@@ -83,7 +82,7 @@ def _lines(judged: list[Row]) -> Table:
       numbers = f"{row.value:+.5f}", ends, str(row.num_seeds)
     lines.append([row.task, said + of, _stated(row), *numbers, row.verdict])
   heads = ("world", "counted", "stated", "rate or mean", "interval", "trials", "word")
-  return Table(heads, "htnnnnt", lines)
+  return Table(heads, "htnnnnt", lines, notes=[] if lines else ["No line."])
 
 
 def _worlds(lines: list[Row], worlds: list[str]) -> Table:
