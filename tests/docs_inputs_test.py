@@ -12,8 +12,9 @@ import pytest
 
 import ovl
 from ovl import cli
+from ovl.about import About
 from ovl.arrays import read
-from ovl.audit import Audit
+from ovl.run import Result
 
 ROOT = pathlib.Path(__file__).parent.parent
 LINE = re.compile(r"\| (?P<what>[^|]+) \| (?P<package>[a-z0-9]+) \| `(?P<code>.+)` \|")
@@ -124,7 +125,7 @@ def test_every_line_of_the_page_runs(held, tmp_path, monkeypatch, what, package,
   def judge(material, *rest):
     """Everything but the critics: they read lanes, wherever those came from."""
     judged.append(material)
-    return Audit([], material.meta)
+    return Result([], About("audit", **material.about([]), config={}))
 
   monkeypatch.setattr(importlib.import_module("ovl.audit.api"), "judged", judge)
   names = prepare(package, held)
@@ -139,8 +140,9 @@ def test_every_line_of_the_page_runs(held, tmp_path, monkeypatch, what, package,
   else:
     assert cli.main(shlex.split(code)) == 0
   assert len(judged) == (not code.startswith("ovl mi"))
-  for lane in judged[0].lanes if judged else ():
-    assert np.isfinite(lane.z_SND).all()
+  for subject in judged[0].subjects if judged else ():
+    for z_SND in subject.taps.values():
+      assert np.isfinite(np.asarray(z_SND)).all()
 
 
 # ---- the README's hook -----------------------------------------------------------------

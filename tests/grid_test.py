@@ -7,9 +7,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from ovl import grid, load, mesh, rng
-from ovl.audit import from_config, make_settings
+from ovl.audit import make_settings
+from ovl.audit.material import from_config, prepared
 from ovl.judge import cells
-from ovl.probes import _program
+from ovl.readings.critics import _program
+from ovl.run import Run
 from ovl.types import Lane
 
 SIZES = (200, 60, 100)
@@ -122,12 +124,18 @@ def default_taps():
     "model": {"name": "mlp", "hidden": (64, 32)},
     "fit": {"epochs": 60},
   }
-  return from_config(config, make_settings({}))
+  return from_config(prepared(config), make_settings({}), Run(config))
+
+
+def lane_of(taps, layer):
+  """A tap of the trained networks."""
+  (trained,) = (one for one in taps.subjects if one.name == "trained")
+  return trained.lane(layer, taps.layers)
 
 
 def test_probes_reach_scikit_learns_best_on_the_default(default_taps):
   frame = default_taps.frame
-  lanes = [x for x in default_taps.lanes if (x.subject, x.layer) == ("trained", "fc2")]
+  lanes = [lane_of(default_taps, "fc2")]
   names = ("identity", "parity", "ink")
   cols = [
     cells.column(n, default_taps.attributes[n], default_taps.y_N, frame) for n in names
@@ -169,9 +177,7 @@ def test_probes_reach_scikit_learns_best_on_the_default(default_taps):
 
 def test_linear_probe_has_scikit_learns_cross_entropy_on_the_default(default_taps):
   frame = default_taps.frame
-  lane = next(
-    la for la in default_taps.lanes if la.subject == "trained" and la.layer == "fc1"
-  )
+  lane = lane_of(default_taps, "fc1")
   c = cells.column("identity", default_taps.attributes["identity"], default_taps.y_N, frame)
   labels = grid.Labels(
     c.s_SN[:, None], c.mask_SN[:, None].astype(np.float32), np.ones((1, 10), bool)

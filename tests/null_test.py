@@ -11,8 +11,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from ovl import audit, fit
-from ovl.audit import from_config, make_settings
-from ovl.audit.api import judged
+from ovl.audit import run
 from ovl.judge import verdict
 
 LEAKING = {verdict.OVERLEARNED, verdict.PASSED, verdict.LEAKS}
@@ -27,9 +26,9 @@ def audited(draw, critics=("linear", "mlp"), seeds=5, **data):
     "dataset": {"name": TINY, "draw": draw, **data},
     "model": {"name": "mlp", "hidden": (6,)},
     "fit": {"epochs": 3, "batch_size": 100},
+    "audit": {"critics": critics, "schedule": {"epochs": 30}},
   }
-  settings = make_settings({"critics": critics, "schedule": {"epochs": 30}})
-  return judged(from_config(config, settings), settings, draw)
+  return run(config, None)[0]
 
 
 def verdicts(result, attribute):
