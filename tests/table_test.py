@@ -154,3 +154,12 @@ def test_closed_sections_and_files_are_at_the_end(tmp_path):
   assert "<summary>More</summary>" in text
   assert "x: &lt;y&gt;" in text
   assert text.index("rows.csv") < text.index("<summary>Configuration</summary>")
+
+
+def test_a_picture_of_any_name_stays_in_its_folder(tmp_path):
+  one = report.Picture("../../block0/<i>", "<svg></svg>", b"png", "alt")
+  made = page.Page("T", [], [report.Section(picture=one)])
+  report.save(made, tmp_path / "w", "report")
+  (png,) = (tmp_path / "w/plots").glob("*.png")
+  assert {path.name for path in tmp_path.iterdir()} == {"w"}
+  assert f"(plots/{png.name})" in (tmp_path / "w/report.md").read_text()

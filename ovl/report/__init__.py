@@ -63,8 +63,8 @@ def write(
 def save(page: Page, directory: pathlib.Path, name: str) -> pathlib.Path:
   """Writes NAME.html, NAME.md and the pictures of a page; returns the first's path."""
   for one in page.pictures:
-    write_text(directory / "plots" / f"{one.name}.svg", one.svg)
-    write_bytes(directory / "plots" / f"{one.name}.png", one.png)
+    write_text(directory / f"{one.path}.svg", one.svg)
+    write_bytes(directory / f"{one.path}.png", one.png)
   write_text(directory / f"{name}.md", pages.text(page))
   home = directory / f"{name}.html"
   write_text(home, pages.html(page))

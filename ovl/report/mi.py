@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ovl.about import About
 from ovl.report.page import Section
-from ovl.report.table import Table, number
+from ovl.report.table import Table, number, p_value
 from ovl.types import Row
 
 BOUNDS = {"lower": "lower bound", "upper": "upper bound", "": "score"}
@@ -26,7 +26,7 @@ def terminal(rows: list[Row], about: About) -> Table:
       BOUNDS.get(row.bound, row.bound),
       number(also.get((row.method, "share")), 3),
       "" if sure is None else f">= {number(sure, 3)}",
-      number(row.p, 3),
+      p_value(row.p),
       "" if row.n_eval is None else f"{row.n_eval:,}",
       row.flag,
     ])  # fmt: skip

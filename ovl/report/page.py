@@ -12,6 +12,7 @@ import jinja2
 import markupsafe
 
 from ovl.about import About
+from ovl.files import slug
 from ovl.report.table import Table, escaped, interval, markdown, number, paragraph
 from ovl.types import Row
 
@@ -20,7 +21,7 @@ class Picture(NamedTuple):
   """One figure.
 
   Attributes:
-    name: of its files, plots/NAME.svg and plots/NAME.png.
+    name: of its files, such as plots/NAME.svg and plots/NAME.png.
     svg: without a header, for the page.
     png: for slides.
     alt: what it shows, for those who cannot see it.
@@ -34,6 +35,11 @@ class Picture(NamedTuple):
   alt: str = ""
   caption: str = ""
   style: str = ""
+
+  @property
+  def path(self) -> str:
+    """Of its files, without suffix: any name stays below plots/."""
+    return f"plots/{slug(self.name)}"
 
 
 class Section(NamedTuple):
@@ -132,7 +138,7 @@ def _closing(page: Page, about: About) -> Section:
   return Section(
     "Numbers and settings",
     ["Every number, also those of single models, is in the rows beside this page."],
-    files=["rows.csv", "rows.jsonl", *(f"plots/{one.name}.png" for one in page.pictures)],
+    files=["rows.csv", "rows.jsonl", *(f"{one.path}.png" for one in page.pictures)],
     note=" ".join(ran),
   )
 
@@ -171,7 +177,7 @@ def _section(one: Section) -> list[str]:
   out = [f"{'###' if one.minor else '##'} {escaped(one.title)}"] if one.title else []
   out += map(paragraph, one.sentences)
   if one.picture is not None:
-    out.append(f"![{escaped(one.picture.alt)}](plots/{one.picture.name}.png)")
+    out.append(f"![{escaped(one.picture.alt)}]({one.picture.path}.png)")
     out += [paragraph(one.picture.caption)] if one.picture.caption else []
   if one.table is not None:
     out.append(markdown(one.table))
