@@ -3,6 +3,7 @@
 ovl memorise                            digits: S1, S2, R3, six doses, 20 seeds
 ovl memorise --config=memorise:unique   26 letters, each on one image, and twins without
 ovl memorise --config=memorise:helps    l2 and input noise against the pattern
+ovl memorise --config=memorise:forget   the examples are taken out again, in five ways
 ovl memorise --config=memorise:smoke    seconds
 
 Expected, 20 seeds: of R3 a single example gives a spurious score of .51, of S2 one gives
@@ -33,6 +34,12 @@ def get_config(*words: str) -> ConfigDict:
     c.memorise.patterns = ("S2", "R3")
     c.memorise.doses = (0, 3, 10)
     c.memorise.mitigations = dict(l2=(1e-4, 1e-3), input_noise=(0.1, 0.3))
+  if "forget" in words:
+    c.seeds = 10
+    c.fit.weight_decay = 1e-4
+    c.memorise.question = "forget"
+    c.memorise.patterns = ("R3",)
+    c.memorise.doses = (10,)
   if "unique" in words:
     c.seeds = 10
     c.memorise.question = "unique"
@@ -42,6 +49,8 @@ def get_config(*words: str) -> ConfigDict:
     c.seeds = 6
     c.fit.epochs = 30
     c.fit.milestones = (20, 25)
-    c.memorise.doses = (0, 1) if "unique" in words else (0, 3)
-    c.memorise.patterns = tuple("ACX") if "unique" in words else ("S2", "R3")
+    if "unique" in words:
+      c.memorise.patterns = ("A", "C", "X")
+    elif "forget" not in words:
+      c.memorise.patterns, c.memorise.doses = ("S2", "R3"), (0, 3)
   return c

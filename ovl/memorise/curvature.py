@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from ovl.types import BadInput, Model, Params
 
+TOLERANCE = 1e-3  # of a residual
 Product = Callable[[Float[Array, " d"]], Float[Array, " d"]]
 
 
@@ -66,7 +67,7 @@ def _answer(
 
 
 def cg(
-  product: Product, g: Array, damping: float, steps: int = 200, tolerance: float = 1e-3
+  product: Product, g: Array, damping: float, steps: int = 200, tolerance: float = TOLERANCE
 ) -> Solved:
   """Conjugate gradients; H must have no eigenvalue below -damping.
 
@@ -88,7 +89,7 @@ def lissa(
   damping: float,
   scale: float,
   steps: int = 2000,
-  tolerance: float = 1e-3,
+  tolerance: float = TOLERANCE,
 ) -> Solved:
   r"""Neumann series :math:`h \leftarrow g + h - (H h + \lambda h) / scale`, over `scale`.
 
@@ -127,7 +128,7 @@ def remove(
   l2: float = 0.0,
   scale: float = 100.0,
   steps: int = 200,
-  tolerance: float = 1e-3,
+  tolerance: float = TOLERANCE,
 ) -> Removed:
   r"""Takes a group of examples out of a trained network by one Newton-like step.
 

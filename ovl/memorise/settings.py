@@ -16,7 +16,7 @@ from ovl.load import settings as settings_of
 from ovl.memorise.lanes import World, as_pytorch
 from ovl.types import BadInput, Dataset
 
-QUESTIONS = ("dose", "unique")
+QUESTIONS = ("dose", "unique", "forget")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Settings:
 
   Attributes:
     question: "dose": how many examples it takes until a pattern is learnt; "unique":
-      whether a feature of a single image is remembered.
+      whether a feature of a single image is remembered; "forget": what is left when the
+      examples that carried a pattern are taken out.
     patterns: their names, see `ovl.plant.named`.
     doses: how many examples of the target class carry a pattern; 0 is always there.
     target: the class they are of.
@@ -37,6 +38,8 @@ class Settings:
     images: test images that are looked at; 0: all.
     lanes: networks trained at once, at most: fewer need less memory.
     references: random bitmaps beside every letter, of question "unique".
+    rates: learning rates of going on without the examples, of question "forget".
+    damping: of the curvature, of removal by influence.
   """
 
   question: str = "dose"
@@ -51,6 +54,8 @@ class Settings:
   images: int = 0
   lanes: int = 512
   references: int = 1
+  rates: tuple[float, ...] = (1e-5, 1e-3)
+  damping: float = 0.01
 
   def __post_init__(self) -> None:
     """Refuses what cannot be asked."""
@@ -59,7 +64,7 @@ class Settings:
       raise BadInput(f"memorise.question={self.question!r}: {said}")
     if not self.patterns:
       raise BadInput("memorise.patterns is empty: expected names such as S2, R3 or A")
-    if self.question == "dose" and not [dose for dose in self.doses if dose > 0]:
+    if self.question != "unique" and not [dose for dose in self.doses if dose > 0]:
       raise BadInput(f"memorise.doses={self.doses}: expected one above 0")
     if min(self.doses, default=0) < 0:
       raise BadInput(f"memorise.doses={self.doses}: expected numbers of examples")
@@ -71,6 +76,8 @@ class Settings:
       raise BadInput(
         f"memorise.initialisation={self.initialisation!r}: expected pytorch or model"
       )
+    if not self.damping > 0 or any(rate <= 0 for rate in self.rates):
+      raise BadInput("memorise.rates and memorise.damping: expected above 0")
     if self.lanes < 1 or self.references < 1:
       raise BadInput("memorise.lanes and memorise.references: expected at least 1")
 

@@ -10,7 +10,7 @@ import numpy as np
 from ovl import plant
 from ovl.about import run_id
 from ovl.load import settings as settings_of
-from ovl.memorise import dose, unique
+from ovl.memorise import dose, forget, unique
 from ovl.memorise.lanes import World
 from ovl.memorise.settings import Settings, world
 from ovl.run import Result, Run
@@ -20,10 +20,13 @@ SHOWN = 8  # patterns that are drawn
 TITLES = {
   "dose": "how many examples it takes until a pattern is learnt",
   "unique": "is a feature of a single image remembered?",
+  "forget": "what is left of a pattern when its examples are taken out",
 }
 THREAT = {
   "dose": "Whoever scores knows the pattern and its class, and sees softmax outputs on "
   "held-out images of the same kind.",
+  "forget": "Whoever deletes has the network, its data and the list of examples; scores "
+  "are of held-out images.",
   "unique": "Whoever scores knows the feature and sees softmax outputs on held-out images; "
   "m_label_free and m_argmax need no label, m_label_known and m_shift that of the image.",
 }
@@ -49,10 +52,8 @@ def study(run: Run) -> Result:
     n_eval=len(ground.x_M),
   )  # fmt: skip
   here = run.part(0.0, 0.97)
-  if made.question == "dose":
-    rows = dose.rows(dose.cells(here, ground, made, seeds), base, seeds, made)
-  else:
-    rows = unique.rows(unique.cells(here, ground, made, seeds), base, seeds, made)
+  room: Any = {"dose": dose, "unique": unique, "forget": forget}[made.question]
+  rows = room.rows(room.cells(here, ground, made, seeds), base, seeds, made)
   about = run.about(
     verb="memorise", title=f"{data.name}: {TITLES[made.question]}", dataset=data.name,
     task=base.task, model=base.model, num_models=len(seeds), level=made.level,
