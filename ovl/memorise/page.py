@@ -97,13 +97,11 @@ def _of_deletion(rows: list[Row]) -> Table:
       )
     }
     how_much = setting(row)
-    how = ", ".join(
-      f"{k.replace('_', ' ')} {v}" for k, v in how_much.items() if k != "dose"
-    )
+    words = [f"{k.replace('_', ' ')} {v}" for k, v in how_much.items() if k != "dose"]
     over, off = same.get("excess_spurious_score"), same.get("removed_score")
     lines.append([
-      f"{row.attribute}, {how_much['dose']}", row.subject, ", ".join(words), interval(row, 3),
-      interval(off, 3) if off else "", interval(over, 3) if over else "",
+      f"{row.attribute}, {how_much['dose']}", row.subject, ", ".join(words),
+      interval(row, 3), interval(off, 3) if off else "", interval(over, 3) if over else "",
       number(same["task_accuracy"].value, 3),
     ])  # fmt: skip
     if "residual" in same:
