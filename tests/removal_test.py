@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from ovl import bounds, report, stats
+from ovl import bounds, stats
+from ovl.about import About
 from ovl.judge import case as measures
 from ovl.judge import cells, reference, removal, verdict
 from ovl.judge.case import Case, Left
 from ovl.judge.cells import Column, Frame, Scored
+from ovl.judge.trial import Trial
 from ovl.posterior import Guess
+from ovl.run import Result
 from ovl.types import Lane, Row
 
 S, N = 5, 240  # seeds, rows of each part
@@ -64,8 +67,12 @@ def case(frame, column):
 
 
 def concluded(frame, *cases, controls=(), level=0.95):
-  study = removal.Study(frame, Row(kind="unlearn"), SEEDS, level, 0)
-  return removal.conclude(list(cases), list(controls), study)
+  trial = Trial(frame, Row(kind="unlearn"), SEEDS, level)
+  return removal.judge(trial, list(cases), list(controls))
+
+
+def table(rows):
+  return Result(rows, About("unlearn", "", {})).table()
 
 
 def of(rows, subject, metric):
@@ -346,7 +353,7 @@ def test_a_shuffled_attribute_that_is_read_makes_its_tap_unreliable(
   assert verdict.above_zero(head) == bool(share)
   assert head.p == 1.0
   assert not loud
-  assert ("unreliable" in report.removal_table(rows)) == bool(share)
+  assert ("unreliable" in table(rows)) == bool(share)
 
 
 def test_a_critic_that_is_fooled_is_worse_than_unreliable(frame, case):
@@ -388,7 +395,7 @@ def test_an_eraser_that_writes_what_it_is_told_is_said_aloud(
   (head,) = (r for r in mine if r.metric == "share_beyond_task" and r.seed is None)
   p_S = [r.p for r in mine if r.metric == "share_beyond_task" and r.seed is not None]
   assert head.p == pytest.approx(min(1, 2 * np.median(p_S)))
-  text = report.removal_table(rows)
+  text = table(rows)
   assert ("eraser leaks" in text) == tells
   assert "after told" in text
   namesake = case("told", 0.3, setting='{"weight": 1.0}')  # a penalty of that name
@@ -490,13 +497,13 @@ def test_one_seed_has_no_interval_and_no_sure_reduction(frame, column, case):
     **{name: getattr(column, name)[:1] for name in ("s_SN", "mask_SN", "values_SN")}
   )
   both = [first(case("no_penalty", 0.5)), first(case("p", 0.0, leaks=False))]
-  study = removal.Study(one_frame, Row(kind="unlearn"), SEEDS[:1], 0.95, 0)
-  rows, _ = removal.conclude(both, [], study)
+  base = Row(kind="unlearn")
+  rows, _ = removal.conclude(both, one_frame, base, SEEDS[:1], level=0.95, seed=0)
   row = of(rows, "p", "removed_share")
   assert row.value == pytest.approx(0.5)
   assert np.isnan([row.low, row.high, row.p]).all()
   assert of(rows, "p", "share_beyond_task").verdict == "not found"
-  assert "nan" not in report.removal_table(rows)
+  assert "nan" not in table(rows)
 
 
 # ---- what diverged -------------------------------------------------------------------
@@ -555,7 +562,7 @@ def test_a_case_without_a_living_model_is_a_verdict_alone(frame, case):
   assert (row.metric, row.verdict, row.value) == ("share_beyond_task", "diverged", None)
   assert len(loud) == 1
   assert loud[0].startswith('p {"weight": 3.0}: every model diverged')
-  assert "diverged" in report.removal_table(rows)
+  assert "diverged" in table(rows)
 
 
 # ---- critics of training -------------------------------------------------------------
@@ -582,7 +589,7 @@ def test_a_critic_that_is_fooled_is_said_aloud(
   )
   rows, loud = concluded(frame, case("no_penalty", 0.6 + SPREAD), tried)
   assert (of(rows, "p", "share_beyond_task").flag == "critic_fooled") is fooled
-  assert ("critic fooled" in report.removal_table(rows)) is fooled
+  assert ("critic fooled" in table(rows)) is fooled
   assert len(loud) == fooled
   if fooled:
     assert loud[0].startswith(f'p {{"weight": 1.0}}: its irene at fc reads {nats:.3f} nats')
@@ -654,8 +661,8 @@ def test_the_front_does_not_depend_on_order(case):
 
 def test_labels_and_attackers_have_rows(frame, column, case):
   rows, _ = concluded(frame, case("no_penalty", 0.5 + SPREAD))
-  study = removal.Study(frame, Row(kind="unlearn"), SEEDS, 0.95, 0)
-  rows += removal.grounds(case("raw", 0.7).best, study)
+  trial = Trial(frame, Row(kind="unlearn"), SEEDS, 0.95)
+  rows += removal.grounds(trial, case("raw", 0.7).best)
   assert of(rows, "raw", "share").value == pytest.approx(0.7)
   assert of(rows, "raw", "certified_low").value > 0
   label = reference.by_labels(column, frame, use_task=True)
