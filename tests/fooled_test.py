@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from ovl import unlearn
+from ovl.unlearn import run
 
 XOR = str(pathlib.Path(__file__).parent / "xor.py")
 
@@ -34,7 +34,7 @@ def judged(tmp_path_factory):
       "schedule": {"epochs": 40},
     },
   }
-  return unlearn.run(config, tmp_path_factory.mktemp("xor") / "w")[0]
+  return run(config, tmp_path_factory.mktemp("xor") / "w")[0]
 
 
 def head(judged, subject, metric):
