@@ -1,10 +1,9 @@
 """What a critic says of an attribute -> what can be quoted: one formula for every program.
 
 q(s|z), what a critic says, is always mixed with what labels alone say, b(s):
-(1 - w) q + w b, with w in [.01, 1] chosen on the stop part. One confidently wrong row can
-then cost at most log(100) nats, and a critic that learned nothing becomes b itself. b is
-the marginal p(s) where the critic saw the representation alone, and p(s|y) where it also
-saw the task label.
+(1 - w) q + w b, w chosen on the n rows of stop, from min(.01, 1 / (n + 2)) to 1. One wrong
+row costs log(1 / w) nats at most, and a critic that learned nothing becomes b: p(s) where
+it saw the representation alone, p(s|y) where it also saw the task label.
 
 Quantities are seen as normal scores of their ranks, and columns at one scale.
 """
@@ -20,6 +19,7 @@ from scipy import stats as scipy_stats
 from ovl import stats
 from ovl.types import Kind
 
+LEAST = 1e-3  # of the base, however many rows of stop were told right
 WEIGHTS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 LOG_SCALES = (-5.0, 3.0)
 RESOLUTION = 1e-6  # nats: what float32 logits that say the same differ by
@@ -237,10 +237,12 @@ def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:
   """
   q = _density(guess, guess.q_N, s_N)
   base = _density(guess, guess.base_N, s_N)
-  mixed = (1 - WEIGHTS[:, None]) * q + WEIGHTS[:, None] * base
+  # Of n rows that were all told right the next may be wrong once in n + 2 (Laplace).
+  weights = np.append(min(max(1 / (len(s_N) + 2), LEAST), WEIGHTS[0]), WEIGHTS)
+  mixed = (1 - weights[:, None]) * q + weights[:, None] * base
   cost = -np.log(mixed + 1e-38).mean(1)
   best = len(cost) - 1 - int(np.argmin(cost[::-1]))
-  return float(WEIGHTS[best]), float(cost[best])
+  return float(weights[best]), float(cost[best])
 
 
 def gains(guess: Guess, s_N: np.ndarray) -> bool:

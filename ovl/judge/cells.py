@@ -227,7 +227,7 @@ def scored(
   done = []
   for s in range(frame.models):
     alone = Asked(column, at, found, blind or {}, frame, s, 0, 1)
-    method, guess, s_N = alone.speak()
+    method, ended, guess, s_N = alone.speak()
     metrics = score.metrics(guess, s_N, column.entropy)
     if column.kind == "continuous":
       metrics["r2"] = r2(guess, column, frame, s)
@@ -236,12 +236,11 @@ def scored(
     out.guess.append(guess)
     if out.beyond is not None:
       # -1: the first variant again, where there is no task
-      method, guess, s_N = alone._replace(variant=-1, C=frame.C).speak()
+      method, ended, guess, s_N = alone._replace(variant=-1, C=frame.C).speak()
       out.beyond.append(score.share_of(guess, s_N, column.entropy_given))
       out.beyond_method.append(method)
       out.beyond_guess.append(guess)
-    variant = 0 if out.beyond is None else -1
-    done.append(bool(found[method].converged[s, variant, at]))
+    done.append(ended)
   return out._replace(converged=float(np.mean(done)))
 
 

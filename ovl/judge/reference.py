@@ -29,6 +29,11 @@ class Asked(NamedTuple):
   C: int
 
   @property
+  def variants(self) -> tuple[int, ...]:
+    """What a critic may have read: with the label also z alone, which many labels hide."""
+    return (self.variant,) if self.C == 1 else tuple(dict.fromkeys((self.variant, 0)))
+
+  @property
   def y_N(self) -> np.ndarray:
     """The label that may be used."""
     y_N = self.frame.y_SN[self.s]
@@ -97,24 +102,32 @@ class Asked(NamedTuple):
           best = {name: (1 - w) * told[name] + w * plain[name] for name in told}
     return best
 
-  def speak(self) -> tuple[str, Guess, np.ndarray]:
-    """The critic with the lowest mixed cross-entropy on the stop part, on the test part."""
+  def speak(self) -> tuple[str, bool, Guess, np.ndarray]:
+    """The critic with the lowest mixed cross-entropy on the stop part, on the test part.
+
+    Returns:
+      Its name, whether it ended before its limit, its prediction, and the attribute.
+    """
     base = self.base()
     stop_N, test_N = self.known("stop")[2], self.known("test")[2]
-    best: tuple[float, str, Guess] | None = None
+    best: tuple[float, str, int, Guess] | None = None
     for name, critic in self.found.items():
-      q_N = self.form(critic.stop[self.s, self.variant, self.at], "stop")
-      guess = self.guess(q_N, base["stop"])
-      weight, cost = posterior.mix(guess, stop_N)
-      if best is None or cost < best[0]:
-        best = cost, name, guess._replace(weight=weight)
+      for variant in self.variants:
+        q_N = self.form(critic.stop[self.s, variant, self.at], "stop")
+        guess = self.guess(q_N, base["stop"])
+        weight, cost = posterior.mix(guess, stop_N)
+        if best is None or cost < best[0]:
+          best = cost, name, variant, guess._replace(weight=weight)
     assert best is not None
-    _, name, guess = best
+    _, name, variant, guess = best
     # A marginal is known well; what labels say may be said better by chance.
     weight = guess.weight if self.C == 1 or posterior.gains(guess, stop_N) else 1.0
-    q_N = self.form(self.found[name].test[self.s, self.variant, self.at], "test")
+    q_N = self.form(self.found[name].test[self.s, variant, self.at], "test")
     guess = self.guess(q_N, base["test"], weight)
-    return name, guess if self.C > 1 else posterior.marginalised(guess, test_N), test_N
+    done = bool(self.found[name].converged[self.s, variant, self.at])
+    if self.C == 1:
+      guess = posterior.marginalised(guess, test_N)
+    return name, done, guess, test_N
 
 
 def r2(guess: Guess, column: Column, frame: Frame, s: int) -> Metric:
