@@ -230,11 +230,7 @@ def marginalised(guess: Guess, s_N: np.ndarray) -> Guess:
 
 
 def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:
-  """The weight of the base with the lowest cross-entropy on the stop part.
-
-  Returns:
-    the weight (of equals the largest) and the cross-entropy in nats.
-  """
+  """The weight of the base (of equals the largest) with the lowest cross-entropy, nats."""
   q = _density(guess, guess.q_N, s_N)
   base = _density(guess, guess.base_N, s_N)
   # Of n rows that were all told right the next may be wrong once in n + 2 (Laplace).
