@@ -19,20 +19,36 @@ KEY = jax.random.key(0)
 MODELS = names("models")
 
 
-def traces_once(fun, *args):
-  """A second call with other numbers of the same shapes compiles nothing."""
-  count = 0
+WHOLE = {  # the compiler, of which tests otherwise use little
+  "xla_backend_optimization_level": 3,
+  "xla_cpu_use_fusion_emitters": True,
+  "xla_llvm_disable_expensive_passes": False,
+}
 
-  def counted(*args):
-    nonlocal count
-    count += 1
-    return fun(*args)
 
-  jitted = jax.jit(counted)
-  out = jitted(*args)
-  jitted(*jax.tree.map(lambda x: x, args))
-  assert count == 1
-  return out
+def traces_once(fun, carried, *args):
+  """Fed what it returned, and other numbers, it compiles nothing: no type drifts.
+
+  Args:
+    fun: `(carried, *args) -> (out, carried)`.
+    carried: what it starts from.
+    args: arrays.
+
+  Returns:
+    The first `out`, and `carried` after three calls.
+  """
+  jitted, outs = jax.jit(fun), []
+  for call in range(3):
+    # Keys stay as they are; other numbers of the same types.
+    moved = jax.tree.map(lambda x, by=call: x if _is_key(x) else x * (1 + by), args)
+    out, carried = jitted(carried, *moved)
+    outs.append(out)
+  assert jitted._cache_size() == 1
+  return outs[0], carried
+
+
+def _is_key(x):
+  return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def close(a, b, tol=2e-5):
@@ -46,19 +62,24 @@ def close(a, b, tol=2e-5):
 SIGNED = {"logits", "softmax", "conv4", "z", "posterior"}
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=MODELS, scope="module")
 def model(request):
   return load("models", request.param, classes=3)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def images():
   return jax.random.uniform(KEY, (6, 8, 8, 1))
 
 
-def test_model_returns_logits_and_taps_in_depth_order(model, images):
-  params, state = model.init(KEY, images)
-  logits, taps, _ = model.apply(params, state, images)
+@pytest.fixture(scope="module")
+def started(model, images):
+  """Parameters and state, by one program and not by one of each operation."""
+  return jax.jit(model.init)(KEY, images)
+
+
+def test_model_returns_logits_and_taps_in_depth_order(model, images, started):
+  logits, taps, _ = model.apply(*started, images)  # also outside jit
   assert logits.shape == (6, 3)
   assert list(taps)[-2:] == ["logits", "softmax"]
   np.testing.assert_allclose(taps["softmax"].sum(-1), 1, rtol=1e-5)
@@ -68,47 +89,57 @@ def test_model_returns_logits_and_taps_in_depth_order(model, images):
     if name not in SIGNED:
       assert z.min() >= 0, f"{name} is not after its non-linearity"
   close(taps["logits"], logits)
+  close(jax.jit(model.apply)(*started, images)[0], logits)
 
 
-def test_model_is_the_chain_of_its_stages(model, images):
-  params, state = model.init(KEY, images)
-  for train in (False, True):
-    _, taps, new = model.apply(params, state, images, train=train)
-    h, now = images, state
+def test_model_is_the_chain_of_its_stages(model, images, started):
+  def both(params, state, x, train):
+    _, taps, new = model.apply(params, state, x, train=train)
     assert [stage.name for stage in model.stages] == list(taps)
+    chain = {}
     for stage in model.stages:
-      h, now = stage.apply(params, now, h, train=train)
-      close(h, taps[stage.name])
-    close(now, new)
+      x, state = stage.apply(params, state, x, train=train)
+      chain[stage.name] = x
+    return (taps, new), (chain, state)
+
+  for train in (False, True):
+    close(*jax.jit(both, static_argnums=3)(*started, images, train))
 
 
-def test_model_jit_is_no_jit_and_traces_once(model, images):
-  params, state = model.init(KEY, images)
-  plain = model.apply(params, state, images)[:2]
-  # A dictionary comes back sorted from jit: compare by name.
-  close(traces_once(lambda p, s, x: model.apply(p, s, x)[:2], params, state, images), plain)
+def test_model_jit_is_no_jit_and_traces_once(model, images, started):
+  params, state = started
+
+  def run(state, params, x):
+    logits, taps, state = model.apply(params, state, x, train=True, key=KEY)
+    return (logits, taps), state
+
+  (logits, taps), last = traces_once(run, state, params, images)
+  plain = run(state, params, images)[0]
+  close((logits, taps), plain, 1e-4)  # a dictionary comes back sorted from jit
+  for a, b in zip(*map(jax.tree.leaves, (state, last)), strict=True):
+    assert (a.dtype, a.shape) == (b.dtype, b.shape)
 
 
 def test_model_vmap_over_seeds_is_a_loop_also_for_gradients(model, images):
   keys = jax.random.split(KEY, 3)
-  params, state = jax.vmap(lambda k: model.init(k, images))(keys)
+  params, state = jax.jit(jax.vmap(lambda k: model.init(k, images)))(keys)
   x_SB = jax.random.uniform(KEY, (3, *images.shape))
 
   def loss(p, s, x):
     return jnp.square(model.apply(p, s, x, train=True, key=KEY)[0]).sum()
 
-  value = jax.jit(jax.vmap(jax.value_and_grad(loss)))(params, state, x_SB)
+  one = jax.value_and_grad(loss)
+  many, loop = jax.jit(jax.vmap(one)), jax.jit(one)
+  value = many(params, state, x_SB)
   for i in range(3):
-    one = jax.tree.map(lambda leaf, i=i: leaf[i], (params, state))
-    alone = jax.value_and_grad(loss)(*one, x_SB[i])
-    close(jax.tree.map(lambda leaf, i=i: leaf[i], value), alone, 1e-4)
+    mine = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], (value, params, state))
+    close(mine[0], loop(*mine[1:], x_SB[i]), 1e-4)
   assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(value))
 
 
-def test_model_rows_do_not_see_one_another(model, images):
-  params, state = model.init(KEY, images)
-  flipped = model.apply(params, state, images[::-1])[0][::-1]
-  close(flipped, model.apply(params, state, images)[0])
+def test_model_rows_do_not_see_one_another(model, images, started):
+  run = jax.jit(lambda x: model.apply(*started, x)[0])
+  close(run(images[::-1])[::-1], run(images))
 
 
 def test_model_starts_from_shapes_alone(model):
@@ -119,7 +150,8 @@ def test_model_starts_from_shapes_alone(model):
 
 
 def test_model_seeds_differ(model, images):
-  one, two = (model.init(jax.random.key(i), images)[0] for i in (0, 1))
+  start = jax.jit(model.init)
+  one, two = (start(jax.random.key(i), images)[0] for i in (0, 1))
   assert any(
     not jnp.array_equal(a, b)
     for a, b in zip(*map(jax.tree.leaves, (one, two)), strict=True)
@@ -154,10 +186,6 @@ ALL = [Case(name, kind) for name in names("critics") for kind in KINDS]
 CASES = [case for case in ALL if built(case) is not None]
 ONE_OF_EACH_MAKE = ("bayes_error", "cca", "club", "copula", "dv", "hsic", "ksg", "mlp")
 QUICK = {case.name: case for case in reversed(CASES)}.values()  # a kind of each critic
-COMPILED = {  # little, as each program runs a few times only
-  "xla_backend_optimization_level": 0,
-  "xla_llvm_disable_expensive_passes": True,
-}
 
 
 def slow_unless(quick):
@@ -242,7 +270,7 @@ def study(case, over_attributes=False):
   axes = View(None, 0, None, None, None)
   many = jax.vmap(run, (axes, axes))
   # Of `ross` two ways to one distance must round alike, which takes the whole compiler.
-  options = None if case.name == "ross" else COMPILED
+  options = WHOLE if case.name == "ross" else None
   return jax.jit(many if over_attributes else run, compiler_options=options)
 
 
@@ -430,7 +458,15 @@ def test_mitigation_of_weight_0_is_none_to_the_last_bit(mitigation):
 
 def test_mitigation_sweeps_its_weight_in_one_program(mitigation):
   weights = jnp.array([0.0, 0.3, 1.0, 40.0])
-  many = traces_once(jax.vmap(functools.partial(mitigated, mitigation)), weights)
+
+  def after(carried, weight):
+    return mitigation.weigh(carried, LOSS_B, GROUP_B, RATE_G, weight)[1]
+
+  def run(carried, weights):
+    said = jax.vmap(functools.partial(mitigated, mitigation))(weights)
+    return said, carried if mitigation.weigh is None else jax.vmap(after)(carried, weights)
+
+  many, _ = traces_once(run, jax.vmap(lambda _: mitigation.init(RATE_G))(weights), weights)
   for i, weight in enumerate(weights):
     alone = mitigated(mitigation, weight)
     close(lane(many, i), alone, 1e-4)

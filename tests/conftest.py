@@ -2,6 +2,8 @@
 
 What one test compiled serves the others, also in other processes and in later runs: JAX
 keeps it in `.pytest_cache/xla`, under a key of the program, its options and versions.
+Little time goes into making programs fast that run a few times; `XLA_FLAGS= pytest` has
+the whole compiler.
 """
 
 import os
@@ -9,6 +11,11 @@ import pathlib
 import shutil
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(
+  "XLA_FLAGS",
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+  "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 import pytest
