@@ -4,6 +4,8 @@ ovl memorise                            digits: S1, S2, R3, six doses, 20 seeds
 ovl memorise --config=memorise:unique   26 letters, each on one image, and twins without
 ovl memorise --config=memorise:helps    l2 and input noise against the pattern
 ovl memorise --config=memorise:forget   the examples are taken out again, in five ways
+ovl memorise --config=memorise:leak     200 patches in one training: epsilon of features
+ovl memorise --config=memorise:leak,private  the same of DP-SGD
 ovl memorise --config=memorise:smoke    seconds
 
 Expected, 20 seeds: of R3 a single example gives a spurious score of .51, of S2 one gives
@@ -40,6 +42,16 @@ def get_config(*words: str) -> ConfigDict:
     c.memorise.question = "forget"
     c.memorise.patterns = ("R3",)
     c.memorise.doses = (10,)
+  if "leak" in words:
+    c.seeds = 8
+    c.memorise.question = "leak"
+    c.memorise.patterns = ()
+    c.memorise.patches = 200
+  if "private" in words:
+    c.model.hidden = (32,)
+    c.fit.epochs = 20
+    c.fit.milestones = (15,)
+    c.memorise.update(clip="example", clip_at=1.0, noise=1.0)
   if "unique" in words:
     c.seeds = 10
     c.memorise.question = "unique"
@@ -51,6 +63,6 @@ def get_config(*words: str) -> ConfigDict:
     c.fit.milestones = (20, 25)
     if "unique" in words:
       c.memorise.patterns = ("A", "C", "X")
-    elif "forget" not in words:
+    elif not words & {"forget", "leak"}:
       c.memorise.patterns, c.memorise.doses = ("S2", "R3"), (0, 3)
   return c

@@ -30,6 +30,7 @@ class World(NamedTuple):
     target: the class whose examples carry the pattern.
     settings: how networks are trained.
     plan: mitigations, clipping.
+    weights: of the step, the same for all networks.
   """
 
   model: Model
@@ -40,6 +41,7 @@ class World(NamedTuple):
   target: int
   settings: fit.Settings
   plan: step.Plan = step.Plan()
+  weights: Mapping[str, float] = MappingProxyType({})
 
   @property
   def shape(self) -> plant.Shape:
@@ -148,6 +150,7 @@ def aims(world: World, cases: Sequence[Case]) -> fit.Aims:
     mask_SN = np.where(dropped_S[:, None] & (which_SN >= 0), 0.0, 1.0)
   stacked = jax.tree.map(lambda leaf: leaf[:, None], patterns(world, cases))
   weights = {n: np.array([c.weights[n] for c in cases], np.float32) for n in names}
+  weights |= {n: np.full(len(cases), w, np.float32) for n, w in world.weights.items()}
   return fit.Aims(
     world.plan,
     weights,

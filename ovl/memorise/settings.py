@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import optax
 from sklearn.model_selection import train_test_split
 
 from ovl import fit, plant, step
@@ -16,7 +17,7 @@ from ovl.load import settings as settings_of
 from ovl.memorise.lanes import World, as_pytorch
 from ovl.types import BadInput, Dataset
 
-QUESTIONS = ("dose", "unique", "forget")
+QUESTIONS = ("dose", "unique", "forget", "leak")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Settings:
   Attributes:
     question: "dose": how many examples it takes until a pattern is learnt; "unique":
       whether a feature of a single image is remembered; "forget": what is left when the
-      examples that carried a pattern are taken out.
+      examples that carried a pattern are taken out; "leak": a lower bound on epsilon of
+      single features, from many patches in one training.
     patterns: their names, see `ovl.plant.named`.
     doses: how many examples of the target class carry a pattern; 0 is always there.
     target: the class they are of.
@@ -40,6 +42,14 @@ class Settings:
     references: random bitmaps beside every letter, of question "unique".
     rates: learning rates of going on without the examples, of question "forget".
     damping: of the curvature, of removal by influence.
+    patches: in or out of one training, of question "leak".
+    side: of a patch.
+    delta: of the privacy that is bounded.
+    clip: "value": entries of the gradient are kept within `clip_at`; "example": every
+      example's gradient is, in length, and noise of `noise` times that is added to their
+      sum (DP-SGD); "": neither.
+    clip_at: see `clip`.
+    noise: see `clip`.
   """
 
   question: str = "dose"
@@ -56,15 +66,23 @@ class Settings:
   references: int = 1
   rates: tuple[float, ...] = (1e-5, 1e-3)
   damping: float = 0.01
+  patches: int = 200
+  side: int = 3
+  delta: float = 1e-5
+  clip: Literal["", "value", "example"] = ""
+  clip_at: float = 1.0
+  noise: float = 0.0
 
   def __post_init__(self) -> None:
     """Refuses what cannot be asked."""
     if self.question not in QUESTIONS:
       said = nearest(self.question, list(QUESTIONS))
       raise BadInput(f"memorise.question={self.question!r}: {said}")
-    if not self.patterns:
+    if not self.patterns and self.question != "leak":
       raise BadInput("memorise.patterns is empty: expected names such as S2, R3 or A")
-    if self.question != "unique" and not [dose for dose in self.doses if dose > 0]:
+    if self.question in ("dose", "forget") and not [
+      dose for dose in self.doses if dose > 0
+    ]:
       raise BadInput(f"memorise.doses={self.doses}: expected one above 0")
     if min(self.doses, default=0) < 0:
       raise BadInput(f"memorise.doses={self.doses}: expected numbers of examples")
@@ -76,10 +94,29 @@ class Settings:
       raise BadInput(
         f"memorise.initialisation={self.initialisation!r}: expected pytorch or model"
       )
+    if self.patches < 8 or self.side < 1 or not 0 < self.delta < 1:
+      raise BadInput(
+        "memorise.patches, side, delta: expected at least 8 patches, a side of at least 1 "
+        "and delta between 0 and 1"
+      )
+    if self.clip not in ("", "value", "example"):
+      raise BadInput(f"memorise.clip={self.clip!r}: expected value, example or nothing")
+    if not self.clip_at > 0 or self.noise < 0 or (self.noise and self.clip != "example"):
+      raise BadInput(
+        f"memorise.clip_at={self.clip_at}, noise={self.noise}: expected above 0, and noise "
+        "only with clip='example'"
+      )
     if not self.damping > 0 or any(rate <= 0 for rate in self.rates):
       raise BadInput("memorise.rates and memorise.damping: expected above 0")
     if self.lanes < 1 or self.references < 1:
       raise BadInput("memorise.lanes and memorise.references: expected at least 1")
+
+  @property
+  def clipping(self) -> dict[str, float]:
+    """Weights of the step."""
+    if not self.clip:
+      return {}
+    return {"clip": self.clip_at} | ({"noise": self.noise} if self.noise else {})
 
   @property
   def planted(self) -> tuple[int, ...]:
@@ -123,8 +160,12 @@ def world(config: Mapping[str, Any], made: Settings) -> tuple[Dataset, World]:
       )
   found = World(
     model, data.x[train], data.y[train], data.x[test], data.y[test], made.target,
-    settings_of(fit.Settings, config.get("fit", {}), "fit"), step.Plan(tasks=tasks),
+    settings_of(fit.Settings, config.get("fit", {}), "fit"),
+    step.Plan(tasks=tasks, clip=made.clip), made.clipping,
   )  # fmt: skip
+  step.make_step(model, optax.sgd(1.0), found.plan)  # refuses what cannot be clipped
+  if made.question == "leak":
+    return data, found
   rank = plant.ranks(found.y_N, made.target, 0)
   for dose in made.planted:
     plant.carriers(rank, dose)

@@ -10,7 +10,7 @@ import numpy as np
 from ovl import plant
 from ovl.about import run_id
 from ovl.load import settings as settings_of
-from ovl.memorise import dose, forget, unique
+from ovl.memorise import dose, forget, leak, unique
 from ovl.memorise.lanes import World
 from ovl.memorise.settings import Settings, world
 from ovl.run import Result, Run
@@ -21,12 +21,15 @@ TITLES = {
   "dose": "how many examples it takes until a pattern is learnt",
   "unique": "is a feature of a single image remembered?",
   "forget": "what is left of a pattern when its examples are taken out",
+  "leak": "what one training gives away of single features",
 }
 THREAT = {
   "dose": "Whoever scores knows the pattern and its class, and sees softmax outputs on "
   "held-out images of the same kind.",
   "forget": "Whoever deletes has the network, its data and the list of examples; scores "
   "are of held-out images.",
+  "leak": "Whoever guesses knows every patch, its place and its carrier's class, and sees "
+  "softmax outputs on held-out images.",
   "unique": "Whoever scores knows the feature and sees softmax outputs on held-out images; "
   "m_label_free and m_argmax need no label, m_label_known and m_shift that of the image.",
 }
@@ -52,7 +55,10 @@ def study(run: Run) -> Result:
     n_eval=len(ground.x_M),
   )  # fmt: skip
   here = run.part(0.0, 0.97)
-  room: Any = {"dose": dose, "unique": unique, "forget": forget}[made.question]
+  rooms: dict[str, Any] = {
+    "dose": dose, "unique": unique, "forget": forget, "leak": leak,
+  }  # fmt: skip
+  room = rooms[made.question]
   rows = room.rows(room.cells(here, ground, made, seeds), base, seeds, made)
   about = run.about(
     verb="memorise", title=f"{data.name}: {TITLES[made.question]}", dataset=data.name,
@@ -67,8 +73,8 @@ def study(run: Run) -> Result:
 def _pictures(ground: World, made: Settings) -> dict[str, dict[str, Any]]:
   """The first image of the target class under the first patterns, for the page."""
   first = ground.x_N[ground.y_N == made.target][0]
-  out = {}
-  for name in made.patterns[:SHOWN]:
+  out: dict[str, dict[str, Any]] = {}
+  for name in made.patterns[: SHOWN * (made.question != "leak")]:
     image = plant.paint(plant.named(name, ground.shape, 0), first)
     out[name] = {"kind": "pattern", "image": np.round(image.astype(float), 2).tolist()}
   return out
