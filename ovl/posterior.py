@@ -241,14 +241,16 @@ def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:
   return float(weights[best]), float(cost[best])
 
 
-def gains(guess: Guess, s_N: np.ndarray) -> bool:
-  """Whether the mixture beats its base by more than one standard error on these rows.
+def gains(guess: Guess, s_N: np.ndarray, over: Guess | None = None) -> bool:
+  """Whether the mixture beats its base by a standard error, or another by two of them.
 
-  Else noise that looked well on few rows would be credited on others: chosen weights add a
-  spread that intervals over test rows do not hold.
+  Else noise that looked well on few rows would be credited on others, with a spread that
+  intervals over test rows do not hold.
   """
-  ratio_N = guess.log_ratio(s_N)
-  return bool(ratio_N.mean() > ratio_N.std() / np.sqrt(len(ratio_N)))
+  ratio_N, errors = guess.log_ratio(s_N), 1
+  if over is not None:
+    ratio_N, errors = guess.log_density(s_N) - over.log_density(s_N), 2
+  return bool(ratio_N.mean() > errors * ratio_N.std() / np.sqrt(len(ratio_N)))
 
 
 # ---- ranks and scales ----------------------------------------------------------------

@@ -29,11 +29,6 @@ class Asked(NamedTuple):
   C: int
 
   @property
-  def variants(self) -> tuple[int, ...]:
-    """What a critic may have read: with the label also z alone, which many labels hide."""
-    return (self.variant,) if self.C == 1 else tuple(dict.fromkeys((self.variant, 0)))
-
-  @property
   def y_N(self) -> np.ndarray:
     """The label that may be used."""
     y_N = self.frame.y_SN[self.s]
@@ -110,16 +105,22 @@ class Asked(NamedTuple):
     """
     base = self.base()
     stop_N, test_N = self.known("stop")[2], self.known("test")[2]
-    best: tuple[float, str, int, Guess] | None = None
-    for name, critic in self.found.items():
-      for variant in self.variants:
+
+    def best(variant: int) -> tuple[float, str, int, Guess]:
+      found = []
+      for name, critic in self.found.items():
         q_N = self.form(critic.stop[self.s, variant, self.at], "stop")
         guess = self.guess(q_N, base["stop"])
         weight, cost = posterior.mix(guess, stop_N)
-        if best is None or cost < best[0]:
-          best = cost, name, variant, guess._replace(weight=weight)
-    assert best is not None
-    _, name, variant, guess = best
+        found.append((cost, name, variant, guess._replace(weight=weight)))
+      return min(found, key=lambda one: one[0])
+
+    _, name, variant, guess = best(self.variant)
+    if self.C > 1:
+      # Labels by the hundred hide z from a critic that is given both: then z alone.
+      alone = best(0)
+      if posterior.gains(alone[-1], stop_N, over=guess):
+        _, name, variant, guess = alone
     # A marginal is known well; what labels say may be said better by chance.
     weight = guess.weight if self.C == 1 or posterior.gains(guess, stop_N) else 1.0
     q_N = self.form(self.found[name].test[self.s, variant, self.at], "test")
