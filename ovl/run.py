@@ -9,22 +9,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import io
-import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 from jax.sharding import Mesh
 
 from ovl import about as described
-from ovl import mesh, report, results, workdir
+from ovl import kept, mesh, report, results, workdir
 from ovl.about import About
-from ovl.files import slug, write_bytes, write_text
+from ovl.files import slug
 from ovl.load import nearest, run_file
 from ovl.progress import Progress, quiet, within
 from ovl.types import BadInput, Row
@@ -145,23 +142,11 @@ class Run:
       make: called where it is not kept yet.
       of: the NamedTuple.
     """
-    path = self._file(".npz", *names)
-    if path is None:
-      return make()
-    if not path.is_file():
-      write_bytes(path, _packed(make()))
-    return _unpacked(path, of)
+    return kept.arrays(self.path(*names), make, of)
 
   def rows(self, *names: str, make: Callable[[], list[Row]]) -> list[Row]:
     """The same of rows, one JSON a line."""
-    path = self._file(".jsonl", *names)
-    if path is None:
-      return make()
-    if not path.is_file():
-      lines = [json.dumps(results.to_dict(row)) + "\n" for row in make()]
-      write_text(path, "".join(lines))
-    # Read back, so that a resumed run gives the same bytes.
-    return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+    return kept.rows(self.path(*names), make)
 
   def mesh(self, models: int) -> Mesh:
     """The devices, for so many models side by side."""
@@ -177,28 +162,6 @@ class Run:
       wall_s=round(time.time() - self.started, 2),
       **facts,
     )
-
-  def _file(self, suffix: str, *names: str) -> pathlib.Path | None:
-    path = self.path(*names)
-    return None if path is None else path.with_name(path.name + suffix)
-
-
-def _packed(some: Sequence[tuple]) -> bytes:
-  arrays = {
-    f"{i}/{name}": array
-    for i, one in enumerate(some)
-    for name, array in one._asdict().items()  # type: ignore[attr-defined]
-  }
-  out = io.BytesIO()
-  np.savez(out, **arrays)
-  return out.getvalue()
-
-
-def _unpacked(path: pathlib.Path, of: type[T]) -> list[T]:
-  names = of._fields  # type: ignore[attr-defined]
-  with np.load(path, allow_pickle=False) as saved:
-    number = len(saved.files) // len(names)
-    return [of(*(saved[f"{i}/{name}"] for name in names)) for i in range(number)]
 
 
 # ---- verbs ---------------------------------------------------------------------------
@@ -315,6 +278,19 @@ def _known(config: Mapping[str, Any], mine: Verb) -> None:
   for key in config:
     if key not in known:
       raise BadInput(f"config.{key} is unknown: {nearest(key, known)}")
+
+
+def complete(
+  directory: pathlib.Path, config: Mapping[str, Any], say: Callable[[str], None]
+) -> bool:
+  """Whether this config's run on these very files lies there; says what it moves away."""
+  if not (directory / "config.json").is_file():
+    return False
+  with workdir.locked(directory):
+    moved = workdir.set_aside(directory, dict(config))
+  if moved:
+    say(moved)
+  return workdir.is_complete(directory)
 
 
 def runner(name: str) -> Callable[..., tuple[Result, pathlib.Path | None]]:

@@ -54,7 +54,7 @@ def study(run):
     raise BadInput(f"fewshot.sizes={made.sizes}: the probe part has {whole.sizes[0]} rows")
   run.begin()
   nets = ground.train(run.path("nets"), run.part(0.0, 0.5, "training: ").progress)
-  named, _ = tapped(ground, nets.params, nets.state, whole, run.mesh(whole.models))
+  named, _ = tapped(ground, (nets.params, nets.state), whole, run)
   base = Row(run=run_id(run.config), kind="fewshot", dataset=data.name)
   out = []
   for number, size in enumerate(made.sizes):

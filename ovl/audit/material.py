@@ -117,14 +117,16 @@ def from_config(ground: fit.Ground, settings: Settings, run: Run) -> Material:
   data, train = ground.dataset, run.part(0.0, 0.4, "training: ")
   nets = ground.train(run.path("nets"), train.progress)
   frame = cells.frame(ground.part, data.y, len(data.labels), data.groups)
-  devices, width = run.mesh(frame.models), settings.max_width
+  width = settings.max_width
 
-  def tap(subject: str, params: Any, state: Any) -> tuple[dict[str, Any], np.ndarray]:
-    told = run.part(0.4, 0.45, f"tapping the {subject} networks").progress
-    return tapped(ground, params, state, frame, devices, width, told)
+  def tap(
+    subject: str, weights: tuple[Any, Any]
+  ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    part = run.part(0.4, 0.45, f"tapping the {subject} networks")
+    return tapped(ground, weights, frame, part, width)
 
-  named, correct_SN = tap("trained", nets.params, nets.state)
-  twins, _ = tap("untrained", nets.first_params, nets.first_state)
+  named, correct_SN = tap("trained", (nets.params, nets.state))
+  twins, _ = tap("untrained", (nets.first_params, nets.first_state))
   raw = {INPUT: named.pop(INPUT)}
   del twins[INPUT]
   subjects = [Subject("raw", raw), Subject("trained", named), Subject("untrained", twins)]

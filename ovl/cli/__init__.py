@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import ovl
-from ovl import workdir
 from ovl.cli.experiment import complete, configs, keys, named
 from ovl.load import nearest
 from ovl.report import compare
 from ovl.run import Verb, reopened, run, verb, verbs
+from ovl.run import complete as done
 from ovl.run import named as named_run
 from ovl.types import BadInput
 
@@ -132,7 +132,7 @@ def perform(name: str, words: list[str]) -> int:
   if one.config:
     given["workdir"] = given["workdir"] or f"ovl-runs/{_stem(name)}-{_label(paths, label)}"
   directory = pathlib.Path(given["workdir"]) if given["workdir"] else None
-  if directory is not None and _finished(directory, config):
+  if directory is not None and done(directory, config, _note):
     result = reopened(directory)
     _say(f"{directory} is complete: nothing to do")
   else:
@@ -154,13 +154,6 @@ def _stem(name: str) -> str:
 def _label(paths: list[str], label: str) -> str:
   """A run on given files is called after them."""
   return _stem(paths[0]) if paths and pathlib.Path(paths[0]).exists() else label
-
-
-def _finished(directory: pathlib.Path, config: dict[str, Any]) -> bool:
-  """Whether this config's run on these very files lies there; says what it moves away."""
-  if moved := workdir.set_aside(directory, config):
-    _note(f"ovl: {moved}")
-  return workdir.is_complete(directory)
 
 
 def _note(text: str) -> None:

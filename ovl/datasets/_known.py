@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.special import logsumexp
 
+from ovl.inputs.words import nearest
 from ovl.types import Attribute, BadInput, Dataset
 
 T = TypeVar("T")
@@ -113,8 +113,7 @@ def pick(choices: Mapping[str, T], task: str) -> T:
     BadInput: an unknown task; the message names the nearest.
   """
   if task not in choices:
-    (close,) = difflib.get_close_matches(task, choices, 1, 0.0)
-    raise BadInput(f"dataset.task={task!r} is unknown: did you mean {close!r}?")
+    raise BadInput(f"dataset.task={task!r} is unknown: {nearest(task, choices)}")
   return choices[task]
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ovl import fit, mesh, plant, stats
+from ovl import fit, plant, stats
 from ovl.memorise import audit, nulls
 from ovl.memorise.lanes import World, painted
 from ovl.memorise.settings import Settings
@@ -110,7 +110,7 @@ def _scored(run: Run, world: World, patches: Patches, seeds: Sequence[int]) -> S
   keys = jax.vmap(jax.random.key)(jnp.array(seeds))
   nets = fit.fit(
     world.model, world.x_N, world.y_N, np.broadcast_to(np.arange(N), (S, N)), keys,
-    world.settings, mesh.make(S), None, run.part(0, 0.9).progress, aims,
+    world.settings, run.mesh(S), None, run.part(0, 0.9).progress, aims,
   )  # fmt: skip
   read = _reader(world.model)
   score, accuracy = read(

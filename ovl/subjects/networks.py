@@ -6,36 +6,37 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from ovl import fit, pooling, taps
 from ovl.judge.cells import Frame
-from ovl.progress import Progress, quiet
+from ovl.run import Run
 
 
 def tapped(
-  ground: fit.Ground, params: Any, state: Any, frame: Frame, devices: Mesh,
-  max_width: int | None = None, progress: Progress = quiet,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:  # fmt: skip
+  ground: fit.Ground,
+  weights: tuple[Any, Any],
+  frame: Frame,
+  run: Run,
+  max_width: int | None = None,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
   """Taps of networks, the input first, and whether each test row's task is got right.
 
   Args:
     ground: data and model.
-    params: leaves `[S * copies, ...]`, the copies of a seed side by side.
-    state: likewise.
+    weights: parameters and state, leaves `[S * copies, ...]`, the copies of a seed side by
+      side.
     frame: the rows of each seed.
-    devices: the mesh.
+    run: has the devices, and is told how far it is.
     max_width: see `ovl.pooling.reduce`.
-    progress: called between batches.
 
   Returns:
     tap -> `[S * copies, N, D]`, and `[S * copies, N_test]`.
   """
-  copies = len(jax.tree.leaves(params)[0]) // frame.models
+  copies = len(jax.tree.leaves(weights[0])[0]) // frame.models
   rows_SN = np.repeat(frame.rows_SN, copies, 0)
   named, code_SN = taps.collect(
-    ground.model, params, state, ground.dataset.x, rows_SN, devices, max_width=max_width,
-    report=progress,
+    ground.model, *weights, ground.dataset.x, rows_SN, run.mesh(len(rows_SN)),
+    max_width=max_width, report=run.progress,
   )  # fmt: skip
   test = frame.part("test")
   return named, code_SN[:, test] == np.repeat(frame.y_SN[:, test], copies, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import optax
 from ovl import fit, step, taps
 from ovl.judge.cells import Frame
 from ovl.load import nearest
+from ovl.progress import quiet
 from ovl.run import Run
 from ovl.subjects import Subject
 from ovl.subjects.erased import Erasing, erased, eraser
@@ -141,9 +143,9 @@ def _points(
   """Taps the networks of all settings in one program."""
   frame, ground, max_width = studio.frame, studio.ground, studio.made.max_width
   W, S = len(settings), frame.models
-  named, correct = tapped(
-    ground, nets.params, nets.state, frame, studio.run.mesh(W * S), max_width
-  )
+  weights = nets.params, nets.state
+  unheard = replace(studio.run, progress=quiet)
+  named, correct = tapped(ground, weights, frame, unheard, max_width)
   alive_SW = np.ones(S * W, bool) if nets.alive is None else nets.alive
   read = _read(plan, nets, ground.settings.batch_size)
 
