@@ -8,13 +8,13 @@ ovl memorise --config=memorise:leak     200 patches in one training: epsilon of 
 ovl memorise --config=memorise:leak,private  the same of DP-SGD
 ovl memorise --config=memorise:smoke    seconds
 
-Expected, 20 seeds: of R3 a single example gives a spurious score of .51, of S2 one gives
-.09 and twenty .45, of S1 twenty give .02; accuracy stays at .967 (docs/memorisation.md).
+Expected, 20 seeds: of R3 a single example gives a spurious score of .40, of S2 one gives
+.10 and twenty .40, of S1 twenty give .03; accuracy stays at .967 (docs/memorisation.md).
 """
 
 from ml_collections import ConfigDict
 
-WORDS = ("unique", "helps", "smoke")
+WORDS = ("unique", "helps", "forget", "leak", "private", "smoke")
 
 
 def get_config(*words: str) -> ConfigDict:
@@ -63,6 +63,6 @@ def get_config(*words: str) -> ConfigDict:
     c.fit.milestones = (20, 25)
     if "unique" in words:
       c.memorise.patterns = ("A", "C", "X")
-    elif not words & {"forget", "leak"}:
+    elif "forget" not in words and "leak" not in words:
       c.memorise.patterns, c.memorise.doses = ("S2", "R3"), (0, 3)
   return c

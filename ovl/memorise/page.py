@@ -16,7 +16,7 @@ from ovl.memorise.pictures import (
 )
 from ovl.report.drawing import render
 from ovl.report.page import Section
-from ovl.report.table import Table, interval, number, p_value, percent
+from ovl.report.table import Table, interval, number, p_value
 from ovl.types import Row
 
 TERMS = (
@@ -82,7 +82,7 @@ def _of_doses(rows: list[Row]) -> list[Table]:
       row.attribute, *([varied(row)] if several else []), name, interval(row, 3),
       interval(excess, 3) if excess else "", p_value(excess.p) if excess else "",
       number(same["task_accuracy"].value, 3), number(same["spurious_accuracy"].value, 3),
-      percent(same["legacy_rejected"].value or 0.0), excess.verdict if excess else "",
+      _whole(same["legacy_rejected"]), excess.verdict if excess else "",
     ])  # fmt: skip
   kinds = "h" + "t" * several + "nnnnnnnv"
   notes = [_least(row) for row in aggregate(rows, metric="least_dose")]
@@ -139,6 +139,10 @@ def _of_deletion(rows: list[Row]) -> Table:
   return Table(heads, "httnnnn", lines, notes=notes)
 
 
+def _whole(row: Row) -> str:
+  return f"{100 * (row.value or 0.0):.0f} %"
+
+
 def _least(row: Row) -> str:
   what = row.attribute + (f" with {varied(row)}" if varied(row) else "")
   if row.value is None:
@@ -170,8 +174,7 @@ def _of_features(rows: list[Row]) -> list[Table]:
     ])  # fmt: skip
   heads = ("over all features", "mean", "of nothing", "p", "")
   legacy = [
-    f"{row.subject}: the published test of one model calls "
-    f"{percent(row.value or 0.0)} memorised"
+    f"{row.subject}: the published test of one model calls {_whole(row)} memorised"
     for row in aggregate(rows, metric="legacy_rejected", attribute="")
   ]
   single = []
