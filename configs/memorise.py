@@ -6,6 +6,7 @@ ovl memorise --config=memorise:helps    l2 and input noise against the pattern
 ovl memorise --config=memorise:forget   the examples are taken out again, in five ways
 ovl memorise --config=memorise:leak     200 patches in one training: epsilon of features
 ovl memorise --config=memorise:leak,private  the same of DP-SGD
+ovl memorise --config=memorise:member   64 networks on random halves: LiRA, RMIA
 ovl memorise --config=memorise:smoke    seconds
 
 Expected, 20 seeds: of R3 a single example gives a spurious score of .40, of S2 one gives
@@ -14,7 +15,7 @@ Expected, 20 seeds: of R3 a single example gives a spurious score of .40, of S2 
 
 from ml_collections import ConfigDict
 
-WORDS = ("unique", "helps", "forget", "leak", "private", "smoke")
+WORDS = ("unique", "helps", "forget", "leak", "private", "member", "smoke")
 
 
 def get_config(*words: str) -> ConfigDict:
@@ -47,6 +48,10 @@ def get_config(*words: str) -> ConfigDict:
     c.memorise.question = "leak"
     c.memorise.patterns = ()
     c.memorise.patches = 200
+  if "member" in words:
+    c.seeds = 64
+    c.memorise.question = "member"
+    c.memorise.patterns = ()
   if "private" in words:
     c.model.hidden = (32,)
     c.fit.epochs = 20
@@ -58,11 +63,11 @@ def get_config(*words: str) -> ConfigDict:
     c.memorise.patterns = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     c.memorise.doses = (0, 1)
   if "smoke" in words:
-    c.seeds = 6
+    c.seeds = 8 if "member" in words else 6
     c.fit.epochs = 30
     c.fit.milestones = (20, 25)
     if "unique" in words:
       c.memorise.patterns = ("A", "C", "X")
-    elif "forget" not in words and "leak" not in words:
+    elif not {"forget", "leak", "member"}.intersection(words):
       c.memorise.patterns, c.memorise.doses = ("S2", "R3"), (0, 3)
   return c

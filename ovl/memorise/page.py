@@ -57,6 +57,8 @@ def terminal(rows: list[Row], about: About) -> list[Table]:
   """What was found, and what was asked of a network that saw nothing."""
   if any(row.subject == "retrained" for row in rows):
     return [_of_deletion(rows)]
+  if any(row.metric == "memorisation" for row in rows):
+    return [_of_members(rows)]
   if any(row.metric == "epsilon_low" for row in rows):
     return [_of_leak(rows)]
   tables = _of_doses(rows) if _of_dose(rows) else _of_features(rows)
@@ -87,6 +89,16 @@ def _of_doses(rows: list[Row]) -> list[Table]:
   kinds = "h" + "t" * several + "nnnnnnnv"
   notes = [_least(row) for row in aggregate(rows, metric="least_dose")]
   return [Table(heads, kinds, lines, notes=notes)]
+
+
+def _of_members(rows: list[Row]) -> Table:
+  lines = [
+    [row.method, row.metric.replace("_", " "), interval(row, 3), number(row.chance, 3)]
+    if row.chance is not None
+    else [row.method, row.metric.replace("_", " "), interval(row, 3), ""]
+    for row in aggregate(rows)
+  ]
+  return Table(("attack", "number", "value", "of nothing"), "htnn", lines)
 
 
 def _of_leak(rows: list[Row]) -> Table:

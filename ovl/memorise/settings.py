@@ -17,7 +17,7 @@ from ovl.load import settings as settings_of
 from ovl.memorise.lanes import World, as_pytorch
 from ovl.types import BadInput, Dataset
 
-QUESTIONS = ("dose", "unique", "forget", "leak")
+QUESTIONS = ("dose", "unique", "forget", "leak", "member")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Settings:
     question: "dose": how many examples it takes until a pattern is learnt; "unique":
       whether a feature of a single image is remembered; "forget": what is left when the
       examples that carried a pattern are taken out; "leak": a lower bound on epsilon of
-      single features, from many patches in one training.
+      single features, from many patches in one training; "member": who was in the
+      training set, by networks on random halves.
     patterns: their names, see `ovl.plant.named`.
     doses: how many examples of the target class carry a pattern; 0 is always there.
     target: the class they are of.
@@ -78,7 +79,7 @@ class Settings:
     if self.question not in QUESTIONS:
       said = nearest(self.question, list(QUESTIONS))
       raise BadInput(f"memorise.question={self.question!r}: {said}")
-    if not self.patterns and self.question != "leak":
+    if not self.patterns and self.question not in ("leak", "member"):
       raise BadInput("memorise.patterns is empty: expected names such as S2, R3 or A")
     if self.question in ("dose", "forget") and not [
       dose for dose in self.doses if dose > 0
@@ -164,7 +165,7 @@ def world(config: Mapping[str, Any], made: Settings) -> tuple[Dataset, World]:
     step.Plan(tasks=tasks, clip=made.clip), made.clipping,
   )  # fmt: skip
   step.make_step(model, optax.sgd(1.0), found.plan)  # refuses what cannot be clipped
-  if made.question == "leak":
+  if made.question in ("leak", "member"):
     return data, found
   rank = plant.ranks(found.y_N, made.target, 0)
   for dose in made.planted:

@@ -10,7 +10,7 @@ import numpy as np
 from ovl import plant
 from ovl.about import run_id
 from ovl.load import settings as settings_of
-from ovl.memorise import dose, forget, leak, unique
+from ovl.memorise import dose, forget, leak, member, unique
 from ovl.memorise.lanes import World
 from ovl.memorise.settings import Settings, world
 from ovl.run import Result, Run
@@ -22,6 +22,7 @@ TITLES = {
   "unique": "is a feature of a single image remembered?",
   "forget": "what is left of a pattern when its examples are taken out",
   "leak": "what one training gives away of single features",
+  "member": "who was in the training set?",
 }
 THREAT = {
   "dose": "Whoever scores knows the pattern and its class, and sees softmax outputs on "
@@ -30,6 +31,8 @@ THREAT = {
   "are of held-out images.",
   "leak": "Whoever guesses knows every patch, its place and its carrier's class, and sees "
   "softmax outputs on held-out images.",
+  "member": "Whoever attacks has networks trained alike on random halves of the same data, "
+  "and sees the softmax output of the attacked one.",
   "unique": "Whoever scores knows the feature and sees softmax outputs on held-out images; "
   "m_label_free and m_argmax need no label, m_label_known and m_shift that of the image.",
 }
@@ -57,6 +60,7 @@ def study(run: Run) -> Result:
   here = run.part(0.0, 0.97)
   rooms: dict[str, Any] = {
     "dose": dose, "unique": unique, "forget": forget, "leak": leak,
+    "member": member,
   }  # fmt: skip
   room = rooms[made.question]
   rows = room.rows(room.cells(here, ground, made, seeds), base, seeds, made)
@@ -74,7 +78,7 @@ def _pictures(ground: World, made: Settings) -> dict[str, dict[str, Any]]:
   """The first image of the target class under the first patterns, for the page."""
   first = ground.x_N[ground.y_N == made.target][0]
   out: dict[str, dict[str, Any]] = {}
-  for name in made.patterns[: SHOWN * (made.question != "leak")]:
+  for name in made.patterns[: SHOWN * (made.question not in ("leak", "member"))]:
     image = plant.paint(plant.named(name, ground.shape, 0), first)
     out[name] = {"kind": "pattern", "image": np.round(image.astype(float), 2).tolist()}
   return out
