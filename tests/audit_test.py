@@ -217,9 +217,9 @@ def test_settings_are_refused_and_each_changes_something():
   for bad in ({"critics": ()}, {"level": 1.2}, {"max_width": 0}):
     with pytest.raises(BadInput):
       make_settings(bad)
-  ground, this = prepared(config()), Run(config())
+  setup, this = prepared(config()), Run(config())
   for limit, widest in ((4, 4), (None, 6)):
-    material = from_config(ground, Settings(max_width=limit), this)
+    material = from_config(setup, Settings(max_width=limit), this)
     taps = [z_SND for one in material.subjects for z_SND in one.taps.values()]
     assert max(z_SND.shape[-1] for z_SND in taps) == widest
 

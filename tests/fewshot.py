@@ -42,24 +42,24 @@ class Settings:
 def study(run):
   """Trains, taps, reads from ever more rows."""
   made = settings_of(Settings, run.config.get("fewshot", {}), "fewshot")
-  ground = fit.prepare(run.config)
-  data, there = ground.dataset, layers(ground)
+  setup = fit.prepare(run.config)
+  data, there = setup.dataset, layers(setup)
   for where, name, known in (
     ("tap", made.tap, list(there)), ("attribute", made.attribute, list(data.attributes)),
   ):  # fmt: skip
     if name not in known:
       raise BadInput(f"fewshot.{where}={name!r}: {nearest(name, known)}")
-  whole = cells.frame(ground.part, data.y, len(data.labels), data.groups)
+  whole = cells.frame(setup.part, data.y, len(data.labels), data.groups)
   if max(made.sizes) > whole.sizes[0]:
     raise BadInput(f"fewshot.sizes={made.sizes}: the probe part has {whole.sizes[0]} rows")
   run.begin()
-  nets = ground.train(run.path("nets"), run.part(0.0, 0.5, "training: ").progress)
-  named, _ = tapped(ground, (nets.params, nets.state), whole, run)
+  nets = setup.train(run.path("nets"), run.part(0.0, 0.5, "training: ").progress)
+  named, _ = tapped(setup, (nets.params, nets.state), whole, run)
   base = Row(run=run_id(run.config), kind="fewshot", dataset=data.name)
   out = []
   for number, size in enumerate(made.sizes):
     part = run.part(*(0.5 + 0.5 * (np.arange(2) + number) / len(made.sizes)))
-    trial = Trial(_first(whole, size), base, ground.seeds, made.level)
+    trial = Trial(_first(whole, size), base, setup.seeds, made.level)
     taps = {made.tap: _rows(named[made.tap], whole, size)}
     subject = Subject("trained", taps, json.dumps({"rows": size}))
     out += _read(subject, made, data, trial, list(there), part)

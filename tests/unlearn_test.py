@@ -30,7 +30,7 @@ from ovl.subjects.networks import layers
 from ovl.types import Attribute, BadInput, Dataset, Eraser, Lane, Row
 from ovl.unlearn import Settings, run
 from ovl.unlearn.attack import Attack, cases, permuted, raw
-from ovl.unlearn.penalised import Studio, _aims, _trained, points, subjects
+from ovl.unlearn.penalised import Context, _aims, _trained, points, subjects
 
 HERE = str(pathlib.Path(__file__))
 PARTS = {"train": 0.4, "probe": 0.3, "stop": 0.08, "test": 0.22}
@@ -333,16 +333,16 @@ def test_weight_0_is_no_penalty(finished, name):
 
 def test_weights_of_a_seed_share_initialisation_and_seeds_do_not(finished, monkeypatch):
   home, *_ = finished
-  studio = make_studio(whole_config(), home)
+  context = make_context(whole_config(), home)
   nets = []
-  train = fit.Ground.train
+  train = fit.Setup.train
 
   def watched(*given):
     nets.append(train(*given))
     return nets[-1]
 
-  monkeypatch.setattr(fit.Ground, "train", watched)
-  list(points(studio))
+  monkeypatch.setattr(fit.Setup, "train", watched)
+  list(points(context))
   plain, *others = nets
   assert len(others) == 2
   for one in others:
@@ -360,21 +360,21 @@ def test_weights_of_a_seed_share_initialisation_and_seeds_do_not(finished, monke
 # ---- attackers -----------------------------------------------------------------------
 
 
-def make_studio(config, home=None):
-  """The ground of a study; networks of a finished one are read, not trained."""
-  ground = fit.prepare(config)
-  frame = cells.frame(ground.part, ground.dataset.y, len(ground.dataset.labels), None)
+def make_context(config, home=None):
+  """The setup of a study; networks of a finished one are read, not trained."""
+  setup = fit.prepare(config)
+  frame = cells.frame(setup.part, setup.dataset.y, len(setup.dataset.labels), None)
   made = Settings(**config["unlearn"])
-  return Studio(ground, frame, made, Run(config, home))
+  return Context(setup, frame, made, Run(config, home))
 
 
-def make_attack(studio):
+def make_attack(context):
   """Who attacks in that study."""
-  made, data, frame = studio.made, studio.ground.dataset, studio.frame
+  made, data, frame = context.made, context.setup.dataset, context.frame
   attribute = data.attributes[made.attribute]
   column = cells.column(made.attribute, attribute, data.y, frame)
   fresh = readers(made.attackers, column.kind, frame, made.schedule, "unlearn.attackers")
-  return Attack(column, fresh, list(layers(studio.ground)), made.max_width)
+  return Attack(column, fresh, list(layers(context.setup)), made.max_width)
 
 
 def forgetful():
@@ -384,20 +384,20 @@ def forgetful():
 
 def test_erasers_are_fitted_to_the_train_part(finished):
   home, *_ = finished
-  studio = make_studio(whole_config(), home)
-  ground, frame = studio.ground, studio.frame
-  nets = ground.train(home / "checkpoints/nets/no_penalty")
-  by_name = {p.name: p for p in points(studio)}
+  context = make_context(whole_config(), home)
+  setup, frame = context.setup, context.frame
+  nets = setup.train(home / "checkpoints/nets/no_penalty")
+  by_name = {p.name: p for p in points(context)}
   key = jax.random.key(0)
   for name in ("leace", "mean_projection"):
     for s in range(3):
       params = jax.tree.map(lambda leaf, s=s: leaf[s], nets.params)
 
       def z_of(rows, params=params):
-        return ground.model.apply(params, (), jnp.asarray(ground.dataset.x[rows]))[1]["fc2"]
+        return setup.model.apply(params, (), jnp.asarray(setup.dataset.x[rows]))[1]["fc2"]
 
-      rows = ground.part["train"][s]
-      hot = np.eye(3, dtype=np.float32)[ground.dataset.attributes["shade"].values[rows]]
+      rows = setup.part["train"][s]
+      hot = np.eye(3, dtype=np.float32)[setup.dataset.attributes["shade"].values[rows]]
       mask = jnp.ones(len(rows))
       fitted = load("erasers", name).fit(z_of(rows), jnp.asarray(hot), mask, key)
       wanted = fitted.apply(fitted.arrays, z_of(frame.rows_SN[s]))
@@ -413,8 +413,8 @@ def test_attackers_learn_from_rows_nobody_saw(fixed):
   one = config()
   if not fixed:  # every seed splits for itself
     one["dataset"] = {"name": str(pathlib.Path(__file__).parent / "tiny.py")}
-  studio = make_studio(one)
-  frame, part = studio.frame, studio.ground.part
+  context = make_context(one)
+  frame, part = context.frame, context.setup.part
   for s in range(3):
     judged = frame.rows_SN[s]
     assert len(set(judged)) == len(judged) == sum(frame.sizes)
@@ -426,10 +426,10 @@ def test_attackers_learn_from_rows_nobody_saw(fixed):
 def test_the_best_attacker_is_as_good_as_scikit_learns_best(finished):
   home, *_ = finished
   one = config(attackers=("linear", "trees"))
-  studio = make_studio(one, home)
-  attack = make_attack(studio)
-  frame, column = studio.frame, attack.column
-  found = list(points(studio))
+  context = make_context(one, home)
+  attack = make_attack(context)
+  frame, column = context.frame, attack.column
+  found = list(points(context))
   said = []
   told = Run(one, progress=lambda share, what: said.append(what))
   (plain, _) = cases(found, "fc2", attack, told)
@@ -486,22 +486,22 @@ def test_every_point_meets_the_same_attackers(tmp_path):
 def test_an_oracle_that_is_told_a_shuffled_attribute(finished, monkeypatch):
   """What it is fitted to and what it is told, instead of any edit."""
   home, *_ = finished
-  studio = make_studio(whole_config(), home)
-  train_SN, frame = studio.ground.part["train"], studio.frame
+  context = make_context(whole_config(), home)
+  train_SN, frame = context.setup.part["train"], context.frame
   width = np.zeros((3, train_SN.shape[1], 4), np.float32)
   judged = np.zeros((3, sum(frame.sizes), 4), np.float32)
   heard = {}
   monkeypatch.setattr(erasure, "fit", lambda e, z, s, *rest: heard.update(fitted=s))
   monkeypatch.setattr(erasure, "on_host", lambda e, z, s: heard.update(told=s) or z)
-  asked = Erasing(studio.ground, None, frame, "shade", {}, None, "unlearn.erasers")
+  asked = Erasing(context.setup, None, frame, "shade", {}, None, "unlearn.erasers")
   _erase(Eraser(None, None, oracle=True), _shuffled(asked), width, judged)
   told_SN, at_SN = (heard[name].argmax(-1) for name in ("told", "fitted"))
-  attack = make_attack(studio)
+  attack = make_attack(context)
   shuffled = cells.permuted(attack.column, frame)
   np.testing.assert_array_equal(told_SN, shuffled.s_SN)
   assert (told_SN != attack.column.s_SN).mean() > 0.2
-  true_SN = studio.ground.dataset.attributes["shade"].values[train_SN]
-  y_SN = studio.ground.dataset.y[train_SN]
+  true_SN = context.setup.dataset.attributes["shade"].values[train_SN]
+  y_SN = context.setup.dataset.y[train_SN]
   assert (at_SN != true_SN).mean() > 0.2
   assert (at_SN[0] != at_SN[1]).any()  # every model has an order of its own
   for s in range(3):
@@ -515,12 +515,12 @@ def test_an_oracle_that_is_told_a_shuffled_attribute(finished, monkeypatch):
 @pytest.mark.parametrize("writes", [True, False])
 def test_what_an_eraser_writes_is_read_and_nothing_else(finished, writes):
   home, *_ = finished
-  studio = make_studio(whole_config(), home)
-  attack = make_attack(studio)
-  found = [p for p in points(studio) if p.name in ("no_penalty", "leace")]
+  context = make_context(whole_config(), home)
+  attack = make_attack(context)
+  found = [p for p in points(context) if p.name in ("no_penalty", "leace")]
   z_SND = found[0].taps["fc2"]
   if writes:
-    hot = np.eye(3, dtype=np.float32)[cells.permuted(attack.column, studio.frame).s_SN]
+    hot = np.eye(3, dtype=np.float32)[cells.permuted(attack.column, context.frame).s_SN]
     z_SND = np.concatenate([z_SND, hot], 2)[..., -z_SND.shape[-1] :]
   found[1] = found[1]._replace(shuffled={"fc2": z_SND})
   plain, told = permuted(found, "fc2", attack, forgetful())
@@ -533,12 +533,12 @@ def test_what_an_eraser_writes_is_read_and_nothing_else(finished, writes):
 def test_a_study_and_an_audit_read_the_same(finished):
   """Of the same rows by the same critic, against the same reference."""
   home, *_ = finished
-  studio = make_studio(whole_config(), home)
-  attack, plain = make_attack(studio), next(points(studio))
+  context = make_context(whole_config(), home)
+  attack, plain = make_attack(context), next(points(context))
   (case,) = cases([plain], "fc2", attack, forgetful())
-  lane, data = case.best.lane, studio.ground.dataset
+  lane, data = case.best.lane, context.setup.dataset
   material = Material(
-    [], studio.frame, [], studio.ground.seeds, data.attributes, data.y, data.labels, None,
+    [], context.frame, [], context.setup.seeds, data.attributes, data.y, data.labels, None,
     Row(), "", {}, {}, [], [],
   )  # fmt: skip
   settings = AuditSettings(critics=("linear",))
@@ -556,8 +556,8 @@ def test_a_study_and_an_audit_read_the_same(finished):
 def test_labels_are_asked_by_every_attacker_too(finished, monkeypatch):
   """And each attacker alone is judged against the same reference as all together."""
   home, *_ = finished
-  studio = make_studio(config(attackers=("linear", "trees")), home)
-  attack, seen = make_attack(studio), []
+  context = make_context(config(attackers=("linear", "trees")), home)
+  attack, seen = make_attack(context), []
   scored = cells.scored
 
   def watched(lane, column, at, found, frame, blind=None):
@@ -565,18 +565,18 @@ def test_labels_are_asked_by_every_attacker_too(finished, monkeypatch):
     return scored(lane, column, at, found, frame, blind)
 
   monkeypatch.setattr(cells, "scored", watched)
-  cases(list(points(studio))[:1], "fc2", attack, forgetful())
+  cases(list(points(context))[:1], "fc2", attack, forgetful())
   both = ("linear", "trees")
   assert seen == [("no_penalty", one, both) for one in (("linear",), ("trees",), both)]
   seen.clear()
-  raw(studio.ground.dataset.x, attack, forgetful())
+  raw(context.setup.dataset.x, attack, forgetful())
   assert seen == [("raw", ("linear",), ("linear",))]
 
 
 def test_what_was_found_is_named_by_all_that_it_hangs_on(finished, monkeypatch):
   home, *_ = finished
-  studio = make_studio(whole_config(), home)
-  attack = make_attack(studio)
+  context = make_context(whole_config(), home)
+  attack = make_attack(context)
   z = np.zeros((3, 4, 2))
   one = Lane("club", "a/b", 0, z, '{"weight": 1.0}')
   others = [
@@ -589,8 +589,8 @@ def test_what_was_found_is_named_by_all_that_it_hangs_on(finished, monkeypatch):
   names += [_stage("trees", [one, others[0]], cols, given)]
   names += [_stage("linear", [one], cols, given)]
   names += [_stage("trees", [one], cols, {"rows": 1000})]
-  names += [_stage("trees", [one], [cells.permuted(attack.column, studio.frame)], given)]
-  files = [studio.run.path(*name).name for name in names]
+  names += [_stage("trees", [one], [cells.permuted(attack.column, context.frame)], given)]
+  files = [context.run.path(*name).name for name in names]
   assert len(set(files)) == len(names)
   assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.") for name in files)
   asked = []
@@ -638,7 +638,7 @@ def test_a_copy_of_the_task_is_entailed(tmp_path):
 @pytest.mark.parametrize("name", ["no_penalty", "label", "raw", "permuted"])
 def test_a_penalty_has_the_name_of_no_control(name):
   with pytest.raises(BadInput, match=f"penalties.{name}: the name is taken"):
-    subjects(make_studio(config(penalties={name: {"method": "irene"}})))
+    subjects(make_context(config(penalties={name: {"method": "irene"}})))
 
 
 # ---- what diverges -------------------------------------------------------------------
@@ -775,8 +775,8 @@ def test_a_quantity_is_removed_too(tmp_path):
 def test_a_mitigation_without_groups_goes_with_a_quantity(mitigation, tmp_path):
   penalties = {mitigation: {"weights": (0.01,)}}
   penalties["hsic"] = {"weights": (1.0,), "also": {mitigation: {"weight": 0.01}}}
-  studio = make_studio(config(attribute="age", penalties=penalties))
-  tried = {one.name: one for one in subjects(studio)}
+  context = make_context(config(attribute="age", penalties=penalties))
+  tried = {one.name: one for one in subjects(context)}
   assert tried[mitigation].grouped == tried["hsic"].grouped == ()
-  nets = _trained(studio, "hsic", _aims(studio, tried["hsic"]), 1, (0, 1))
+  nets = _trained(context, "hsic", _aims(context, tried["hsic"]), 1, (0, 1))
   assert nets.alive.all()

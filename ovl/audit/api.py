@@ -118,9 +118,9 @@ def study(run: Run) -> Result:
   config = run.config
   settings, seed = make_settings(config.get("audit", {})), int(config.get("seed", 0))
   if not config.get("path"):
-    ground = prepared(config)
+    setup = prepared(config)
     run.begin()
-    return judged(from_config(ground, settings, run), settings, run)
+    return judged(from_config(setup, settings, run), settings, run)
   given = read(config["path"], **config.get("read", {}))
   for sentence in given.said():
     run.say(sentence)

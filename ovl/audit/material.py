@@ -107,23 +107,23 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
   )  # fmt: skip
 
 
-def prepared(config: Mapping[str, Any]) -> fit.Ground:
+def prepared(config: Mapping[str, Any]) -> fit.Setup:
   """Data, model and splits of a config; BadInput for anything a person can mend."""
   return fit.prepare(config)
 
 
-def from_config(ground: fit.Ground, settings: Settings, run: Run) -> Material:
+def from_config(setup: fit.Setup, settings: Settings, run: Run) -> Material:
   """Trains the networks of a config and taps them, their twins and the input."""
-  data, train = ground.dataset, run.part(0.0, 0.4, "training: ")
-  nets = ground.train(run.path("nets"), train.progress)
-  frame = cells.frame(ground.part, data.y, len(data.labels), data.groups)
+  data, train = setup.dataset, run.part(0.0, 0.4, "training: ")
+  nets = setup.train(run.path("nets"), train.progress)
+  frame = cells.frame(setup.part, data.y, len(data.labels), data.groups)
   width = settings.max_width
 
   def tap(
     subject: str, weights: tuple[Any, Any]
   ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     part = run.part(0.4, 0.45, f"tapping the {subject} networks")
-    return tapped(ground, weights, frame, part, width)
+    return tapped(setup, weights, frame, part, width)
 
   named, correct_SN = tap("trained", (nets.params, nets.state))
   twins, _ = tap("untrained", (nets.first_params, nets.first_state))
@@ -135,8 +135,8 @@ def from_config(ground: fit.Ground, settings: Settings, run: Run) -> Material:
     model=run.config["model"]["name"],
   )  # fmt: skip
   return Material(
-    subjects, frame, list(layers(ground)), ground.seeds, data.attributes, data.y,
+    subjects, frame, list(layers(setup)), setup.seeds, data.attributes, data.y,
     data.labels, correct_SN, base, f"{data.name}: what the network knows beyond its task",
-    {"train": int(ground.part["train"].shape[1])}, reduced(ground, width),
+    {"train": int(setup.part["train"].shape[1])}, reduced(setup, width),
     [data.note] if data.note else [], [],
   )  # fmt: skip

@@ -21,7 +21,7 @@ from ovl.run import Run
 from ovl.types import BadInput, Dataset, Model
 
 
-class Ground(NamedTuple):
+class Setup(NamedTuple):
   """What a config's networks stand on.
 
   Attributes:
@@ -62,7 +62,7 @@ class Ground(NamedTuple):
 
 
 class Study(NamedTuple):
-  """Trained networks with the data they came from; see `Ground`."""
+  """Trained networks with the data they came from; see `Setup`."""
 
   dataset: Dataset
   model: Model
@@ -71,7 +71,7 @@ class Study(NamedTuple):
   devices: Mesh
 
 
-def prepare(config: Mapping[str, Any]) -> Ground:
+def prepare(config: Mapping[str, Any]) -> Setup:
   """Loads the data and the model of a config and splits per seed.
 
   Args:
@@ -87,7 +87,7 @@ def prepare(config: Mapping[str, Any]) -> Ground:
     raise BadInput(f"config.seeds={seeds}: expected at least 1")
   part = _parts(data, dict(config.get("split", splitting.SHARES)), seed, seeds)
   settings = settings_of(Settings, config.get("fit", {}), "fit")
-  return Ground(
+  return Setup(
     data, model, part, settings, list(range(seed, seed + seeds)), Run(config).mesh(seeds)
   )
 
@@ -107,9 +107,9 @@ def study(
   Raises:
     BadInput: as `prepare`; a checkpoint that does not fit.
   """
-  ground = prepare(config)
-  nets = ground.train(directory, report)
-  return Study(ground.dataset, ground.model, nets, ground.part, ground.devices)
+  setup = prepare(config)
+  nets = setup.train(directory, report)
+  return Study(setup.dataset, setup.model, nets, setup.part, setup.devices)
 
 
 def _parts(

@@ -75,13 +75,13 @@ def judge(
   majority = reference.by_labels(column, frame, use_task=False)
   plain_p = float(adjusted[0]) if tested else np.nan
   tap = _Tap(trial, cases[0], plain_p, max(len(tested) - 1, 1), majority, shuffled)
-  out, loud = [], []
+  out, warned = [], []
   for i, (case, on_front) in enumerate(zip(cases, measures.front(cases), strict=True)):
     p_S, leak_p = (p[i], float(adjusted[i])) if tested else (None, np.nan)
     mine, said = _case(case, tap, on_front, leak_p, p_S)
     out += mine
-    loud += said
-  return _plain(out + last), loud
+    warned += said
+  return _plain(out + last), warned
 
 
 def _plain(out: list[Row]) -> list[Row]:
@@ -146,7 +146,7 @@ def _case(
   accuracy = rows.task_accuracy(taught, blank, case.correct_SN, case.alive_S)
   out = rows.both(alone, trial) + rows.both([accuracy], trial)
   out += _certified(case.best, trial, case.alive)
-  beyond_rows, loud = _beyond(
+  beyond_rows, warned = _beyond(
     case, tap, row, None if beyond is None else _living(beyond, case), (leak_p, p_S)
   )
   out += beyond_rows
@@ -157,10 +157,10 @@ def _case(
   out.append(row._replace(metric="on_front", unit="", value=float(on_front), level=None))
   if not case.alive_S.all():
     gone = [s for s, alive in zip(trial.seeds, case.alive_S, strict=True) if not alive]
-    loud.append(f"{case.name}: seeds {gone} diverged and are left out")
+    warned.append(f"{case.name}: seeds {gone} diverged and are left out")
     dead = float(len(gone))
     out.append(row._replace(metric="diverged", unit="models", value=dead, level=None))
-  return out + _by_attacker(case, tap) + _read(case, row, level), loud
+  return out + _by_attacker(case, tap) + _read(case, row, level), warned
 
 
 def _beyond(
@@ -187,12 +187,12 @@ def _beyond(
   share = rows.aggregate(beyond, level)
   grade = verdict.flag(share, missed, case.best.converged, tap.shuffled.get(""))
   # Of a net that nobody asked to forget, a slow monitor fools no one.
-  loud = [] if case is plain else measures.fooled(case, leak_p, level)
-  grade = FOOLED if loud else grade
+  warned = [] if case is plain else measures.fooled(case, leak_p, level)
+  grade = FOOLED if warned else grade
   told = None if case.setting else tap.shuffled.get(case.subject)  # a penalty is swept
   if told is not None and _tells(told, 1 - level):
     grade = TELLS
-    loud.append(
+    warned.append(
       f"{case.subject} at {row.layer} writes the attribute into rows: a fresh attacker "
       f"reads {100 * (told.value or 0.0):.0f} % beyond the task of an attribute that z "
       "knows nothing of"
@@ -203,7 +203,7 @@ def _beyond(
     pairs = int((case.alive_S & plain.alive_S).sum())
     unit = rows.UNITS["share_beyond_task"]
     out.append(_difference(row, "removed_share", unit, left.removed, pairs))
-  return out, loud
+  return out, warned
 
 
 def _said(word: str, leak_p: float) -> verdict.Conclusion:

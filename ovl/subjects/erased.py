@@ -25,7 +25,7 @@ class Erasing(NamedTuple):
   """What is erased, from which networks.
 
   Attributes:
-    ground: data, model and parts.
+    setup: data, model and parts.
     nets: the networks.
     frame: the rows that are judged.
     name: of the attribute.
@@ -34,7 +34,7 @@ class Erasing(NamedTuple):
     where: of the settings, in messages.
   """
 
-  ground: fit.Ground
+  setup: fit.Setup
   nets: fit.Nets
   frame: Frame
   name: str
@@ -45,7 +45,7 @@ class Erasing(NamedTuple):
   @property
   def attribute(self) -> Attribute:
     """What goes."""
-    return self.ground.dataset.attributes[self.name]
+    return self.setup.dataset.attributes[self.name]
 
 
 def erased(asked: Erasing, tap: str, progress: Progress) -> Iterator[Subject]:
@@ -57,7 +57,7 @@ def erased(asked: Erasing, tap: str, progress: Progress) -> Iterator[Subject]:
   if not asked.erasers:
     return
   frame, width = asked.frame, _width(asked, tap)
-  fitted_SND = _whole(asked, tap, width, asked.ground.part["train"])
+  fitted_SND = _whole(asked, tap, width, asked.setup.part["train"])
   judged_SND = _whole(asked, tap, width, frame.rows_SN)
   for name, settings in sorted(asked.erasers.items()):
     progress(0.1, f"erasing: {name} at {tap}")
@@ -97,9 +97,9 @@ def _loaded(asked: Erasing, name: str, settings: Mapping[str, Any]) -> Eraser:
 
 
 def _whole(asked: Erasing, tap: str, width: int, rows_SN: np.ndarray) -> np.ndarray:
-  ground, nets = asked.ground, asked.nets
+  setup, nets = asked.setup, asked.nets
   named, _ = taps.collect(
-    ground.model, nets.params, nets.state, ground.dataset.x, rows_SN, ground.devices,
+    setup.model, nets.params, nets.state, setup.dataset.x, rows_SN, setup.devices,
     max_width=width,
   )  # fmt: skip
   return named[tap]
@@ -112,7 +112,7 @@ def _narrow(asked: Erasing, tap: str, z_SND: np.ndarray) -> np.ndarray:
 
 def _width(asked: Erasing, tap: str) -> int:
   """Of the whole activation."""
-  shapes = layers(asked.ground)
+  shapes = layers(asked.setup)
   if tap not in shapes:
     raise BadInput(f"{asked.where}: {tap!r} is no layer: {nearest(tap, list(shapes))}")
   width = int(np.prod(shapes[tap]))
@@ -125,13 +125,13 @@ def _erase(
   its: Eraser, asked: Erasing, fitted_SND: np.ndarray, judged_SND: np.ndarray
 ) -> np.ndarray:
   """Fits one eraser a model on its train part; edits the rows that are judged."""
-  attribute, train_SN = asked.attribute, asked.ground.part["train"]
+  attribute, train_SN = asked.attribute, asked.setup.part["train"]
   learnt_N = np.zeros(len(attribute.values), bool)
   learnt_N[train_SN] = True
   known_N = attribute.known
   concept = concepts.taken(its, asked.where, asked.name, attribute, known_N & learnt_N)
   s_NM, mask_N = concepts.coded(attribute, concept), known_N.astype(np.float32)
-  key = rng.per_seed(asked.ground.seeds[0], 1)[0]
+  key = rng.per_seed(asked.setup.seeds[0], 1)[0]
   fitted = erasure.fit(its, fitted_SND, s_NM[train_SN], mask_N[train_SN], key, asked.where)
   edit_SNM = s_NM[asked.frame.rows_SN] if its.oracle else None
   return erasure.on_host(fitted, judged_SND, edit_SNM).astype(np.float32)
@@ -142,8 +142,8 @@ def _shuffled(asked: Erasing) -> Erasing:
 
   The rows know nothing of it, so what is read of it afterwards the edit wrote into them.
   """
-  data, frame, attribute = asked.ground.dataset, asked.frame, asked.attribute
-  train_SN, C = asked.ground.part["train"], len(data.labels)
+  data, frame, attribute = asked.setup.dataset, asked.frame, asked.attribute
+  train_SN, C = asked.setup.part["train"], len(data.labels)
   none_SN = train_SN[:, :0]
   part = {"probe": train_SN, "stop": none_SN, "test": none_SN}
   values_SN = np.concatenate(
@@ -156,16 +156,16 @@ def _shuffled(asked: Erasing) -> Erasing:
   # Each model has an order of its own: as if all had rows of their own.
   rows_SN, T = np.arange(values_SN.size).reshape(values_SN.shape), train_SN.shape[1]
   apart = Attribute(values_SN.ravel(), attribute.kind, attribute.labels)
-  ground = asked.ground._replace(
+  setup = asked.setup._replace(
     dataset=data._replace(attributes={asked.name: apart}),
     part={"train": rows_SN[:, :T]},
   )
-  return asked._replace(ground=ground, frame=frame._replace(rows_SN=rows_SN[:, T:]))
+  return asked._replace(setup=setup, frame=frame._replace(rows_SN=rows_SN[:, T:]))
 
 
 def _after(asked: Erasing, tap: str, z_SND: np.ndarray) -> np.ndarray:
   """Whether the rest of each network still gets the task right from edited rows."""
-  model, frame, shape = asked.ground.model, asked.frame, layers(asked.ground)[tap]
+  model, frame, shape = asked.setup.model, asked.frame, layers(asked.setup)[tap]
 
   def one(params: Any, state: Any, z_ND: Any) -> Any:
     named, _ = chain.resume(model.stages, tap, params, state, z_ND.reshape(-1, *shape))

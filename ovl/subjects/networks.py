@@ -13,7 +13,7 @@ from ovl.run import Run
 
 
 def tapped(
-  ground: fit.Ground,
+  setup: fit.Setup,
   weights: tuple[Any, Any],
   frame: Frame,
   run: Run,
@@ -22,7 +22,7 @@ def tapped(
   """Taps of networks, the input first, and whether each test row's task is got right.
 
   Args:
-    ground: data and model.
+    setup: data and model.
     weights: parameters and state, leaves `[S * copies, ...]`, the copies of a seed side by
       side.
     frame: the rows of each seed.
@@ -35,20 +35,20 @@ def tapped(
   copies = len(jax.tree.leaves(weights[0])[0]) // frame.models
   rows_SN = np.repeat(frame.rows_SN, copies, 0)
   named, code_SN = taps.collect(
-    ground.model, *weights, ground.dataset.x, rows_SN, run.mesh(len(rows_SN)),
+    setup.model, *weights, setup.dataset.x, rows_SN, run.mesh(len(rows_SN)),
     max_width=max_width, report=run.progress,
   )  # fmt: skip
   test = frame.part("test")
   return named, code_SN[:, test] == np.repeat(frame.y_SN[:, test], copies, 0)
 
 
-def layers(ground: fit.Ground) -> dict[str, tuple[int, ...]]:
+def layers(setup: fit.Setup) -> dict[str, tuple[int, ...]]:
   """Each tap's shape for one example, in depth order."""
-  x_B, key = jax.numpy.asarray(ground.dataset.x[:2]), jax.random.key(0)
+  x_B, key = jax.numpy.asarray(setup.dataset.x[:2]), jax.random.key(0)
   found: dict[str, tuple[int, ...]] = {}
 
   def look() -> Any:
-    logits, named, _ = ground.model.apply(*ground.model.init(key, x_B), x_B)
+    logits, named, _ = setup.model.apply(*setup.model.init(key, x_B), x_B)
     found.update({name: z.shape[1:] for name, z in named.items()})
     return logits
 
@@ -56,10 +56,10 @@ def layers(ground: fit.Ground) -> dict[str, tuple[int, ...]]:
   return found
 
 
-def reduced(ground: fit.Ground, max_width: int | None) -> dict[str, Any]:
+def reduced(setup: fit.Setup, max_width: int | None) -> dict[str, Any]:
   """Taps of which fewer columns are read than there are: shape, and width read."""
   return {
     name: [list(shape), width]
-    for name, shape in layers(ground).items()
+    for name, shape in layers(setup).items()
     if int(np.prod(shape)) > (width := pooling.reduced_width(shape, max_width))
   }

@@ -15,7 +15,7 @@ from ovl.subjects import Subject
 from ovl.subjects.networks import layers
 from ovl.types import BadInput, Row
 from ovl.unlearn.attack import Attack, cases, permuted, raw
-from ovl.unlearn.penalised import Studio, points, subjects
+from ovl.unlearn.penalised import Context, points, subjects
 from ovl.unlearn.settings import Settings, known
 
 
@@ -31,46 +31,46 @@ def study(run: Run) -> Result:
   """
   config = run.config
   made = settings_of(Settings, config.get("unlearn", {}), "unlearn")
-  ground = fit.prepare(config)
-  if ground.settings.checkpoint and (made.penalties or made.monitors):
+  setup = fit.prepare(config)
+  if setup.settings.checkpoint and (made.penalties or made.monitors):
     what = "penalties" if made.penalties else "monitors"
     raise BadInput(
-      f"fit.checkpoint={ground.settings.checkpoint!r}: given networks are not trained, so "
+      f"fit.checkpoint={setup.settings.checkpoint!r}: given networks are not trained, so "
       f"unlearn.{what} would do nothing; expected erasers alone, or no checkpoint"
     )
-  attribute = known(made.attribute, ground.dataset.attributes)
+  attribute = known(made.attribute, setup.dataset.attributes)
   frame = cells.frame(
-    ground.part, ground.dataset.y, len(ground.dataset.labels), ground.dataset.groups
+    setup.part, setup.dataset.y, len(setup.dataset.labels), setup.dataset.groups
   )
-  column = cells.column(made.attribute, attribute, ground.dataset.y, frame)
+  column = cells.column(made.attribute, attribute, setup.dataset.y, frame)
   if column.state:
     raise BadInput(f"unlearn.attribute={made.attribute!r}: {column.state}")
-  studio = Studio(ground, frame, made, run)
-  subjects(studio)
+  context = Context(setup, frame, made, run)
+  subjects(context)
   fresh = readers(made.attackers, column.kind, frame, made.schedule, "unlearn.attackers")
   run.begin()
-  found = list(points(studio))
+  found = list(points(context))
 
   base = Row(
-    run=run_id(config), kind="unlearn", dataset=ground.dataset.name,
-    task=" / ".join(ground.dataset.labels), model=config["model"]["name"],
+    run=run_id(config), kind="unlearn", dataset=setup.dataset.name,
+    task=" / ".join(setup.dataset.labels), model=config["model"]["name"],
   )  # fmt: skip
-  attack = Attack(column, fresh, list(layers(ground)), made.max_width)
-  train = int(ground.part["train"].shape[1])
-  trial = Trial(frame, base, ground.seeds, made.level, ground.seeds[0], train)
-  rows = removal.grounds(trial, raw(ground.dataset.x, attack, run.part(0.5, 0.55)))
-  loud: list[str] = []
+  attack = Attack(column, fresh, list(layers(setup)), made.max_width)
+  train = int(setup.part["train"].shape[1])
+  trial = Trial(frame, base, setup.seeds, made.level, setup.seeds[0], train)
+  rows = removal.grounds(trial, raw(setup.dataset.x, attack, run.part(0.5, 0.55)))
+  warned: list[str] = []
   for number, tap in enumerate(made.taps):
     edges = 0.55 + 0.45 * (np.arange(2) + number) / len(made.taps)
-    mine, warned = _judged(found, tap, attack, trial, run.part(*edges))
-    rows, loud = rows + mine, loud + [w for w in warned if w not in loud]
+    mine, more = _judged(found, tap, attack, trial, run.part(*edges))
+    rows, warned = rows + mine, warned + [said for said in more if said not in warned]
   few = note(column, frame) if TREES in made.attackers else ""
   about = run.about(
     verb="unlearn",
-    title=f"{ground.dataset.name}: what it takes to forget {made.attribute}",
+    title=f"{setup.dataset.name}: what it takes to forget {made.attribute}",
     dataset=base.dataset, task=base.task, model=base.model, num_models=frame.models,
-    level=made.level, readers=made.attackers, warnings=loud,
-    notes=[said for said in (ground.dataset.note, few) if said],
+    level=made.level, readers=made.attackers, warnings=warned,
+    notes=[said for said in (setup.dataset.note, few) if said],
     split={"train": train}
     | dict(zip(("probe", "stop", "test"), frame.sizes, strict=True)),
   )  # fmt: skip

@@ -25,92 +25,92 @@ NO_PENALTY = "no_penalty"
 UNTRAINED = "untrained"
 
 
-class Studio(NamedTuple):
+class Context(NamedTuple):
   """What all subjects share."""
 
-  ground: fit.Ground
+  setup: fit.Setup
   frame: Frame
   made: Settings
   run: Run
 
 
-def subjects(studio: Studio) -> list[Penalty]:
+def subjects(context: Context) -> list[Penalty]:
   """The penalties; looks up every name before anything is trained or written."""
-  made, ground, there = studio.made, studio.ground, list(layers(studio.ground))
+  made, setup, there = context.made, context.setup, list(layers(context.setup))
   _check_taps("unlearn.taps", made.taps, [taps.INPUT, *there])
-  if made.erasers and not ground.model.stages:
+  if made.erasers and not setup.model.stages:
     raise BadInput("unlearn.erasers: this model has no stages, so no layer can be edited")
   for name, settings in made.erasers.items():
     eraser(name, settings)
-  attributes = ground.dataset.attributes
+  attributes = setup.dataset.attributes
   given = sorted(made.penalties.items())
   tried = [penalty(name, g, made, attributes) for name, g in given]
   for one in tried:
     for term in one.plan.terms:
       _check_taps(f"unlearn.penalties.{one.name}: {term.name}.taps", term.taps, there)
-    step.make_step(ground.model, optax.sgd(1.0), one.plan)  # refuses cuts that cannot be
-    _aims(studio, one)
+    step.make_step(setup.model, optax.sgd(1.0), one.plan)  # refuses cuts that cannot be
+    _aims(context, one)
   return tried
 
 
-def points(studio: Studio) -> Iterator[Subject]:
+def points(context: Context) -> Iterator[Subject]:
   """Every subject of the study, `no_penalty` first."""
-  made, attributes = studio.made, studio.ground.dataset.attributes
-  tried = subjects(studio)
+  made, attributes = context.made, context.setup.dataset.attributes
+  tried = subjects(context)
   plain = fit.Aims(
     step.Plan(tuple(monitors(made, attributes))),
-    attributes=_columns(studio, (made.attribute,)),
+    attributes=_columns(context, (made.attribute,)),
   )
   total = 1 + len(tried)
-  nets = _trained(studio, NO_PENALTY, plain, 1, (0, total))
+  nets = _trained(context, NO_PENALTY, plain, 1, (0, total))
   if nets.alive is not None and not nets.alive.any():
     raise FloatingPointError(
       "unlearn: without a penalty no network has a finite loss: lower fit.learning_rate, "
       "or look at the inputs"
     )
-  yield from _points(studio, NO_PENALTY, nets, [""], plain.plan)
+  yield from _points(context, NO_PENALTY, nets, [""], plain.plan)
   untrained = nets._replace(params=nets.first_params, state=nets.first_state, read={})
-  yield from _points(studio, UNTRAINED, untrained, [""], step.Plan())
+  yield from _points(context, UNTRAINED, untrained, [""], step.Plan())
   asked = Erasing(
-    studio.ground, nets, studio.frame, made.attribute, made.erasers, made.max_width,
+    context.setup, nets, context.frame, made.attribute, made.erasers, made.max_width,
     "unlearn.erasers",
   )  # fmt: skip
   for tap in made.taps:
-    yield from erased(asked, tap, studio.run.progress)
+    yield from erased(asked, tap, context.run.progress)
   for number, one in enumerate(tried, 1):
     copies = len(one.weights)
-    nets = _trained(studio, one.name, _aims(studio, one), copies, (number, total))
+    nets = _trained(context, one.name, _aims(context, one), copies, (number, total))
     settings = [json.dumps({"weight": w}) for w in one.weights]
-    yield from _points(studio, one.name, nets, settings, one.plan)
+    yield from _points(context, one.name, nets, settings, one.plan)
 
 
 def _trained(
-  studio: Studio, name: str, aims: fit.Aims, copies: int, place: tuple[int, int]
+  context: Context, name: str, aims: fit.Aims, copies: int, place: tuple[int, int]
 ) -> fit.Nets:
   number, total = place
-  mine = studio.run.part(
+  mine = context.run.part(
     0.5 * number / total, 0.5 * (number + 1) / total, f"training {name}: "
   )
   home = mine.path("nets", name)
-  return studio.ground.train(home, mine.progress, aims._replace(strict=False), copies)
+  return context.setup.train(home, mine.progress, aims._replace(strict=False), copies)
 
 
-def _aims(studio: Studio, one: Penalty) -> fit.Aims:
+def _aims(context: Context, one: Penalty) -> fit.Aims:
   """Weights of every network, seed by seed, the weights of a seed side by side."""
-  S = len(studio.ground.seeds)
+  S = len(context.setup.seeds)
   weights = {one.name: np.tile(np.asarray(one.weights, np.float32), S)}
   weights |= {
     name: np.full(S * len(one.weights), weight, np.float32)
     for name, weight in one.fixed.items()
   }
-  rates = {name: _rates(studio, name) for name in one.grouped}
-  return fit.Aims(one.plan, weights, _columns(studio, one.attributes), rates)
+  rates = {name: _rates(context, name) for name in one.grouped}
+  return fit.Aims(one.plan, weights, _columns(context, one.attributes), rates)
 
 
-def _columns(studio: Studio, wanted: tuple[str, ...]) -> dict[str, Any]:
+def _columns(context: Context, wanted: tuple[str, ...]) -> dict[str, Any]:
   """Codes, or a quantity standardised by the train part, and where it is known."""
-  data, out = studio.ground.dataset, {}
-  train = np.unique(studio.ground.part["train"])
+  data, out = context.setup.dataset, {}
+  train = np.unique(context.setup.part["train"])
   for name in wanted:
     attribute = known(name, data.attributes)
     values = np.where(attribute.known, attribute.values, 0)
@@ -123,13 +123,13 @@ def _columns(studio: Studio, wanted: tuple[str, ...]) -> dict[str, Any]:
   return out
 
 
-def _rates(studio: Studio, name: str) -> np.ndarray:
+def _rates(context: Context, name: str) -> np.ndarray:
   """Share of each group, task label x attribute, in the train part."""
-  data = studio.ground.dataset
+  data = context.setup.dataset
   attribute = known(name, data.attributes)
   if attribute.kind != "discrete":
     raise BadInput(f"unlearn: groups need classes, and {name!r} is a quantity")
-  train = np.unique(studio.ground.part["train"])
+  train = np.unique(context.setup.part["train"])
   train = train[attribute.known[train]]
   K = attribute.outputs
   group = data.y[train] * K + attribute.values[train]
@@ -138,16 +138,16 @@ def _rates(studio: Studio, name: str) -> np.ndarray:
 
 
 def _points(
-  studio: Studio, subject: str, nets: fit.Nets, settings: list[str], plan: step.Plan
+  context: Context, subject: str, nets: fit.Nets, settings: list[str], plan: step.Plan
 ) -> list[Subject]:
   """Taps the networks of all settings in one program."""
-  frame, ground, max_width = studio.frame, studio.ground, studio.made.max_width
+  frame, setup, max_width = context.frame, context.setup, context.made.max_width
   W, S = len(settings), frame.models
   weights = nets.params, nets.state
-  unheard = replace(studio.run, progress=quiet)
-  named, correct = tapped(ground, weights, frame, unheard, max_width)
+  unheard = replace(context.run, progress=quiet)
+  named, correct = tapped(setup, weights, frame, unheard, max_width)
   alive_SW = np.ones(S * W, bool) if nets.alive is None else nets.alive
-  read = _read(plan, nets, ground.settings.batch_size)
+  read = _read(plan, nets, setup.settings.batch_size)
 
   def of(x: np.ndarray, w: int) -> np.ndarray:
     return x.reshape(S, W, *x.shape[1:])[:, w]
@@ -155,7 +155,7 @@ def _points(
   return [
     Subject(
       subject,
-      {tap: of(named[tap], w) for tap in studio.made.taps},
+      {tap: of(named[tap], w) for tap in context.made.taps},
       setting,
       correct_SN=of(correct, w),
       alive_S=of(alive_SW, w),
