@@ -10,6 +10,7 @@ from ovl.audit import audit as audit
 from ovl.eraser import FittedEraser as FittedEraser
 from ovl.eraser import erase as erase
 from ovl.load import load as load
+from ovl.memorise import memorise as memorise
 from ovl.mi import Estimate as Estimate
 from ovl.mi import certify as certify
 from ovl.mi import mutual_information as mutual_information

@@ -299,13 +299,17 @@ ROWS = np.stack([np.random.default_rng(3).permutation(96)[:64]] * 4)
 SMALL = load("models", "mlp", classes=2, hidden=(8,))
 
 
-def of_lanes(x=X, y=Y, seeds=(0, 0, 0, 0), rate=3e-3, start=None, snapshots=(), **aims):
+def of_lanes(
+  x=X, y=Y, seeds=(0, 0, 0, 0), rate=3e-3, start=None, snapshots=(), **objective
+):
   """Four lanes that share data and rows; whatever else is given is a lane's own."""
-  lanes = {k: aims.pop(k) for k in ("mask", "targets", "given") if k in aims}
+  lanes = {k: objective.pop(k) for k in ("mask", "targets", "given") if k in objective}
   keys = jax.vmap(jax.random.key)(jnp.array(seeds))
-  aim = fit.Aims(lanes=fit.Lanes(start=start, **lanes), snapshots=snapshots, **aims)
+  aim = fit.Objective(
+    lanes=fit.Lanes(start=start, **lanes), snapshots=snapshots, **objective
+  )
   settings = fit.Settings(epochs=2, batch_size=16, learning_rate=rate, milestones=(9,))
-  return fit.fit(SMALL, x, y, ROWS, keys, settings, mesh.make(4), aims=aim)
+  return fit.fit(SMALL, x, y, ROWS, keys, settings, mesh.make(4), objective=aim)
 
 
 def lane(tree, s):
@@ -397,12 +401,12 @@ def test_snapshots_survive_an_interruption(tmp_path):
 
   keys = jax.vmap(jax.random.key)(jnp.arange(4))
   settings = fit.Settings(epochs=4, batch_size=16, save_every=1)
-  aims = fit.Aims(snapshots=(1, 6, 15))
+  objective = fit.Objective(snapshots=(1, 6, 15))
   args = (SMALL, X, Y, ROWS, keys, settings, mesh.make(4))
-  whole = fit.fit(*args, aims=aims)
+  whole = fit.fit(*args, objective=objective)
   with pytest.raises(Stop):
-    fit.fit(*args, tmp_path, stop, aims)
-  resumed = fit.fit(*args, tmp_path, aims=aims)
+    fit.fit(*args, tmp_path, stop, objective)
+  resumed = fit.fit(*args, tmp_path, objective=objective)
   assert close(whole.snapshots, resumed.snapshots, 0)
 
 

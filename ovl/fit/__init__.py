@@ -1,7 +1,7 @@
 """Trains S networks at once: one jitted step holds all seeds."""
 
-from ovl.fit.lanes import Aims as Aims
 from ovl.fit.lanes import Lanes as Lanes
+from ovl.fit.lanes import Objective as Objective
 from ovl.fit.lanes import Own as Own
 from ovl.fit.lanes import Start as Start
 from ovl.fit.program import make_program as make_program

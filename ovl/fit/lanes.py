@@ -41,7 +41,7 @@ class Lanes(NamedTuple):
   Attributes:
     mask: `[S, N]` weight of every row of the data set in the loss; 0: not seen.
     targets: `[S, N]` task codes in place of the data set's.
-    given: a pytree, what `Aims.transform` is given.
+    given: a pytree, what `Objective.transform` is given.
     start: where they start from.
   """
 
@@ -51,7 +51,7 @@ class Lanes(NamedTuple):
   start: Start | None = None
 
 
-class Aims(NamedTuple):
+class Objective(NamedTuple):
   """What is asked of a training besides the task.
 
   Attributes:
@@ -77,7 +77,7 @@ class Aims(NamedTuple):
   snapshots: tuple[int, ...] = ()
 
 
-NOTHING_ELSE = Aims()
+TASK_ALONE = Objective()
 
 
 class Own(NamedTuple):
@@ -89,32 +89,32 @@ class Own(NamedTuple):
   given: Any = None
 
 
-def own(aims: Aims) -> Own:
+def own(objective: Objective) -> Own:
   """Everything of its own of every network, `[S, ...]`, on the host."""
-  lanes = aims.lanes
+  lanes = objective.lanes
   mask = None if lanes.mask is None else np.asarray(lanes.mask, np.float32)
   targets = None if lanes.targets is None else np.asarray(lanes.targets, np.int32)
-  return Own(dict(aims.weights), mask, targets, lanes.given)
+  return Own(dict(objective.weights), mask, targets, lanes.given)
 
 
-def check(aims: Aims, S: int, N: int, steps: int) -> None:
+def check(objective: Objective, S: int, N: int, steps: int) -> None:
   """Refuses shapes that do not fit S networks and N rows.
 
   Raises:
     BadInput: names what does not fit.
   """
-  shapes = {"lanes.mask": aims.lanes.mask, "lanes.targets": aims.lanes.targets}
+  shapes = {"lanes.mask": objective.lanes.mask, "lanes.targets": objective.lanes.targets}
   for name, value in shapes.items():
     if value is not None and np.shape(value) != (S, N):
       raise BadInput(f"{name} has shape {np.shape(value)}: expected {(S, N)}")
-  rest = (dict(aims.weights), aims.lanes.given, aims.lanes.start)
+  rest = (dict(objective.weights), objective.lanes.given, objective.lanes.start)
   for path, leaf in jax.tree_util.tree_leaves_with_path(rest):
     if np.shape(leaf)[:1] != (S,):
       name = jax.tree_util.keystr(path[1:], simple=True, separator=".")
       raise BadInput(f"{name} of the lanes leads with {np.shape(leaf)[:1]}: expected {S}")
-  beyond = [t for t in aims.snapshots if not 0 < t <= steps]
+  beyond = [t for t in objective.snapshots if not 0 < t <= steps]
   if beyond:
-    raise BadInput(f"snapshots={aims.snapshots}: expected steps in 1..{steps}")
+    raise BadInput(f"snapshots={objective.snapshots}: expected steps in 1..{steps}")
 
 
 def batch(

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from ovl import mesh, rng, step
-from ovl.fit.lanes import NOTHING_ELSE, RATE, Own, Transform, batch, keyed
+from ovl.fit.lanes import RATE, TASK_ALONE, Own, Transform, batch, keyed
 from ovl.fit.settings import Settings
 from ovl.types import Model, Params, TrainState
 
@@ -47,7 +47,7 @@ def make_program(
   model: Model,
   tx: optax.GradientTransformation,
   batch_size: int,
-  plan: step.Plan = NOTHING_ELSE.plan,
+  plan: step.Plan = TASK_ALONE.plan,
   active: frozenset[str] | None = None,
   grid: Mesh | None = None,
   transform: Transform | None = None,

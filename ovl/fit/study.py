@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from ovl import rng
 from ovl import split as splitting
-from ovl.fit.lanes import NOTHING_ELSE, Aims
+from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
 from ovl.fit.train import Nets, fit
 from ovl.load import load
@@ -44,20 +44,29 @@ class Setup(NamedTuple):
     self,
     directory: str | os.PathLike[str] | None = None,
     report: Progress = quiet,
-    aims: Aims = NOTHING_ELSE,
+    objective: Objective = TASK_ALONE,
     copies: int = 1,
   ) -> Nets:
     """One network a seed and copy, `[S * copies]`, the copies of a seed side by side.
 
     Copies share initialisation, split and order: a sweep of weights, which
-    `aims.weights` holds for every network.
+    `objective.weights` holds for every network.
     """
     lanes = np.repeat(np.arange(len(self.seeds)), copies)
     keys = rng.per_seed(self.seeds[0], len(self.seeds))[lanes]
     rows = self.part["train"][lanes]
     x, y = self.dataset.x, self.dataset.y
     return fit(
-      self.model, x, y, rows, keys, self.settings, self.devices, directory, report, aims
+      self.model,
+      x,
+      y,
+      rows,
+      keys,
+      self.settings,
+      self.devices,
+      directory,
+      report,
+      objective,
     )
 
 

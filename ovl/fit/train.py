@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 
 from ovl import checkpoint, mesh, step
 from ovl.fit import lanes, program
-from ovl.fit.lanes import NOTHING_ELSE, Aims
+from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
 from ovl.progress import Progress, quiet
 from ovl.types import BadInput, Model, TrainState
@@ -32,7 +32,7 @@ class Nets(NamedTuple):
     alive: `[S]` False where a loss or gradient was not finite: that one stands still
       since; None of given parameters.
     read: "term/tap" -> `[S]` moving average of what critics read while training.
-    snapshots: `(params, state)` after each of `Aims.snapshots`, leaves `[T, S, ...]`.
+    snapshots: `(params, state)` after each of `Objective.snapshots`, leaves `[T, S, ...]`.
     opt: state of the optimiser, to go on from; None of given parameters.
   """
 
@@ -56,7 +56,7 @@ def fit(
   grid: Mesh,
   directory: str | os.PathLike[str] | None = None,
   report: Progress = quiet,
-  aims: Aims = NOTHING_ELSE,
+  objective: Objective = TASK_ALONE,
 ) -> Nets:
   """Trains one network a seed on its own rows, in its own order.
 
@@ -72,7 +72,7 @@ def fit(
     grid: the mesh; seeds over "seed", the rows of a batch over "data".
     directory: where to save and from where to resume, or None.
     report: called between epochs.
-    aims: penalties, monitors and mitigations, their weights, and what else differs
+    objective: penalties, monitors and mitigations, their weights, and what else differs
       between networks.
 
   Returns:
@@ -81,22 +81,22 @@ def fit(
   Raises:
     BadInput: a batch larger than the train part; a checkpoint that does not fit; lanes
       of another number than networks.
-    FloatingPointError: a loss is not finite, where `aims.strict`; names seeds and step.
+    FloatingPointError: a loss is not finite, where `objective.strict`; says whose.
   """
   S, N = rows_SN.shape
   if settings.batch_size > N:
     raise BadInput(f"fit.batch_size={settings.batch_size}: the train part has {N} rows")
   epoch_steps = N // settings.batch_size
   steps = settings.epochs * epoch_steps
-  lanes.check(aims, S, len(x_N), steps)
-  plan = aims.plan._replace(steps=steps)
-  made = program.programs(model, settings, epoch_steps, grid, plan, aims.transform)
+  lanes.check(objective, S, len(x_N), steps)
+  plan = objective.plan._replace(steps=steps)
+  made = program.programs(model, settings, epoch_steps, grid, plan, objective.transform)
   key_S = mesh.put(key_S, grid, "seed")
-  host = (x_N, y_N, dict(aims.attributes), dict(aims.rates))
+  host = (x_N, y_N, dict(objective.attributes), dict(objective.rates))
   data = step.Batch(*jax.tree.map(jnp.asarray, host))
   few = jax.tree.map(lambda leaf: leaf[: min(2, len(x_N))], data.rows)
   state = made.init(key_S, step.Batch(few[0], few[1], few[2], data.rates))
-  state = _started(state, aims.lanes.start, grid)
+  state = _started(state, objective.lanes.start, grid)
   # The step donates its state, so the twins are copies.
   first = jax.tree.map(jnp.copy, (state.params, state.state))
   if settings.checkpoint:
@@ -105,10 +105,10 @@ def fit(
   everything = (
     mesh.put(data, grid),
     mesh.put(jnp.asarray(rows_SN), grid, "seed"),
-    mesh.put(jax.tree.map(jnp.asarray, lanes.own(aims)), grid, "seed"),
+    mesh.put(jax.tree.map(jnp.asarray, lanes.own(objective)), grid, "seed"),
     key_S,
   )
-  state, kept = _loop(state, everything, made, settings, aims, directory, report)
+  state, kept = _loop(state, everything, made, settings, objective, directory, report)
   alive, read = jax.device_get((state.alive, state.read))
   return Nets(state.params, state.state, first[0], first[1], alive, read, kept, state.opt)
 
@@ -118,17 +118,17 @@ def _loop(
   everything: tuple[Any, ...],
   made: program.Programs,
   settings: Settings,
-  aims: Aims,
+  objective: Objective,
   directory: str | os.PathLike[str] | None,
   report: Progress,
 ) -> tuple[TrainState, Any]:
   """Epoch after epoch, from where it was left; the last state and the snapshots."""
   data, rows_SN, own_S, key_S = everything
   epoch_steps = rows_SN.shape[1] // settings.batch_size
-  plan = aims.plan._replace(steps=settings.epochs * epoch_steps)
+  plan = objective.plan._replace(steps=settings.epochs * epoch_steps)
   kept = None
-  if aims.snapshots:
-    kept = program.room((state.params, state.state), len(aims.snapshots))
+  if objective.snapshots:
+    kept = program.room((state.params, state.state), len(objective.snapshots))
   done = 0
   if directory is not None and (saved := checkpoint.latest(directory)) is not None:
     state, kept = _restored(directory, state, kept, saved)
@@ -140,14 +140,14 @@ def _loop(
       run = made.step(step.active(plan, now))
       state, metrics = run(state, data, order, own_S, key_S)
       losses.append((metrics["loss"], metrics["alive"]))
-      if now + 1 in aims.snapshots:
-        place = aims.snapshots.index(now + 1)
+      if now + 1 in objective.snapshots:
+        place = objective.snapshots.index(now + 1)
         kept = program.keep(kept, (state.params, state.state), place)
     # Read once an epoch: the host must not wait for every step.
     loss_TS, alive_TS = (
       np.stack(each) for each in zip(*jax.device_get(losses), strict=True)
     )
-    if aims.strict:
+    if objective.strict:
       _check_alive(alive_TS, epoch * epoch_steps)
     last = epoch + 1 == settings.epochs or not alive_TS[-1].any()
     if directory is not None and (last or (epoch + 1) % settings.save_every == 0):

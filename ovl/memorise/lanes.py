@@ -58,7 +58,7 @@ class Case(NamedTuple):
     network: seed of initialisation and of the order of the data.
     example: seed of which examples carry it.
     draw: seed of the pattern, where it is drawn.
-    weights: of mitigations, see `fit.Aims.weights`.
+    weights: of mitigations, see `fit.Objective.weights`.
     dropped: the examples that would carry the pattern are left out instead.
   """
 
@@ -127,7 +127,7 @@ def patterns(world: World, cases: Sequence[Case]) -> plant.Pattern:
   return plant.stack([one(case.pattern, case.draw) for case in cases])
 
 
-def aims(world: World, cases: Sequence[Case]) -> fit.Aims:
+def objective(world: World, cases: Sequence[Case]) -> fit.Objective:
   """What distinguishes the lanes of these cases.
 
   Raises:
@@ -151,7 +151,7 @@ def aims(world: World, cases: Sequence[Case]) -> fit.Aims:
   stacked = jax.tree.map(lambda leaf: leaf[:, None], patterns(world, cases))
   weights = {n: np.array([c.weights[n] for c in cases], np.float32) for n in names}
   weights |= {n: np.full(len(cases), w, np.float32) for n, w in world.weights.items()}
-  return fit.Aims(
+  return fit.Objective(
     world.plan,
     weights,
     strict=False,
@@ -189,7 +189,7 @@ def train(
   """
   S, N = len(cases), len(world.x_N)
   keys = jax.vmap(jax.random.key)(jnp.array([case.network for case in cases]))
-  aim = aims(world, cases)
+  aim = objective(world, cases)
   aim = aim._replace(snapshots=snapshots, lanes=aim.lanes._replace(start=start))
   rows = np.broadcast_to(np.arange(N), (S, N))
   nets = fit.fit(

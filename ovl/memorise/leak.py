@@ -103,14 +103,14 @@ def _scored(run: Run, world: World, patches: Patches, seeds: Sequence[int]) -> S
     (mine,) = np.nonzero(patches.inside[s])
     which_SN[s, patches.carrier[s, mine]] = mine
   weights = {name: np.full(S, weight, np.float32) for name, weight in world.weights.items()}
-  aims = fit.Aims(
+  objective = fit.Objective(
     world.plan, weights, strict=False, transform=painted,
     lanes=fit.Lanes(given=plant.Planted(patches.patterns, which_SN)),
   )  # fmt: skip
   keys = jax.vmap(jax.random.key)(jnp.array(seeds))
   nets = fit.fit(
     world.model, world.x_N, world.y_N, np.broadcast_to(np.arange(N), (S, N)), keys,
-    world.settings, run.mesh(S), None, run.part(0, 0.9).progress, aims,
+    world.settings, run.mesh(S), None, run.part(0, 0.9).progress, objective,
   )  # fmt: skip
   read = _reader(world.model)
   score, accuracy = read(

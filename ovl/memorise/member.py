@@ -74,7 +74,7 @@ def _table(run: Run, world: World, seeds: Sequence[int]) -> Table:
   keys = jax.vmap(lambda seed: rng.stream(jax.random.key(seed), "half"))(jnp.array(seeds))
   nets = fit.fit(
     world.model, world.x_N, world.y_N, rows_SN, keys, world.settings, mesh.make(S), None,
-    run.progress, fit.Aims(world.plan, weights),
+    run.progress, fit.Objective(world.plan, weights),
   )  # fmt: skip
   trained = Trained(nets.params, nets.state, nets.alive)
   still = lanes.patterns(world, [Case()] * S)

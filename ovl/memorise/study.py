@@ -49,13 +49,13 @@ def study(run: Run) -> Result:
   """
   config = run.config
   made = settings_of(Settings, config.get("memorise", {}), "memorise")
-  data, ground = world(config, made)
+  data, setup = world(config, made)
   run.begin()
   seeds = list(range(int(config["seed"]), int(config["seed"]) + int(config["seeds"])))
   base = Row(
     run=run_id(config), kind="memorise", dataset=data.name, task=" / ".join(data.labels),
-    model=config["model"]["name"], classes=len(data.labels), n_train=len(ground.x_N),
-    n_eval=len(ground.x_M),
+    model=config["model"]["name"], classes=len(data.labels), n_train=len(setup.x_N),
+    n_eval=len(setup.x_M),
   )  # fmt: skip
   here = run.part(0.0, 0.97)
   rooms: dict[str, Any] = {
@@ -63,23 +63,23 @@ def study(run: Run) -> Result:
     "member": member,
   }  # fmt: skip
   room = rooms[made.question]
-  rows = room.rows(room.cells(here, ground, made, seeds), base, seeds, made)
+  rows = room.rows(room.cells(here, setup, made, seeds), base, seeds, made)
   about = run.about(
     verb="memorise", title=f"{data.name}: {TITLES[made.question]}", dataset=data.name,
     task=base.task, model=base.model, num_models=len(seeds), level=made.level,
-    split={"train": len(ground.x_N), "test": len(ground.x_M)},
+    split={"train": len(setup.x_N), "test": len(setup.x_M)},
     notes=[note for note in (data.note, THREAT[made.question], _seeds(seeds)) if note],
-    warnings=_warnings(rows), attributes=_pictures(ground, made),
+    warnings=_warnings(rows), attributes=_pictures(setup, made),
   )  # fmt: skip
   return Result(rows, about)
 
 
-def _pictures(ground: World, made: Settings) -> dict[str, dict[str, Any]]:
+def _pictures(setup: World, made: Settings) -> dict[str, dict[str, Any]]:
   """The first image of the target class under the first patterns, for the page."""
-  first = ground.x_N[ground.y_N == made.target][0]
+  first = setup.x_N[setup.y_N == made.target][0]
   out: dict[str, dict[str, Any]] = {}
   for name in made.patterns[: SHOWN * (made.question not in ("leak", "member"))]:
-    image = plant.paint(plant.named(name, ground.shape, 0), first)
+    image = plant.paint(plant.named(name, setup.shape, 0), first)
     out[name] = {"kind": "pattern", "image": np.round(image.astype(float), 2).tolist()}
   return out
 

@@ -57,7 +57,7 @@ def points(context: Context) -> Iterator[Subject]:
   """Every subject of the study, `no_penalty` first."""
   made, attributes = context.made, context.setup.dataset.attributes
   tried = subjects(context)
-  plain = fit.Aims(
+  plain = fit.Objective(
     step.Plan(tuple(monitors(made, attributes))),
     attributes=_columns(context, (made.attribute,)),
   )
@@ -85,17 +85,17 @@ def points(context: Context) -> Iterator[Subject]:
 
 
 def _trained(
-  context: Context, name: str, aims: fit.Aims, copies: int, place: tuple[int, int]
+  context: Context, name: str, objective: fit.Objective, copies: int, place: tuple[int, int]
 ) -> fit.Nets:
   number, total = place
   mine = context.run.part(
     0.5 * number / total, 0.5 * (number + 1) / total, f"training {name}: "
   )
   home = mine.path("nets", name)
-  return context.setup.train(home, mine.progress, aims._replace(strict=False), copies)
+  return context.setup.train(home, mine.progress, objective._replace(strict=False), copies)
 
 
-def _aims(context: Context, one: Penalty) -> fit.Aims:
+def _aims(context: Context, one: Penalty) -> fit.Objective:
   """Weights of every network, seed by seed, the weights of a seed side by side."""
   S = len(context.setup.seeds)
   weights = {one.name: np.tile(np.asarray(one.weights, np.float32), S)}
@@ -104,7 +104,7 @@ def _aims(context: Context, one: Penalty) -> fit.Aims:
     for name, weight in one.fixed.items()
   }
   rates = {name: _rates(context, name) for name in one.grouped}
-  return fit.Aims(one.plan, weights, _columns(context, one.attributes), rates)
+  return fit.Objective(one.plan, weights, _columns(context, one.attributes), rates)
 
 
 def _columns(context: Context, wanted: tuple[str, ...]) -> dict[str, Any]:
