@@ -358,7 +358,7 @@ def test_command_prints_a_table(tmp_path, capsys):
   assert main([*words, "--method=liner"]) == 2
   assert "did you mean 'linear'" in capsys.readouterr().err
   assert main(words[:3]) == 2
-  assert "expected X.npy Y.npy" in capsys.readouterr().err
+  assert "expected X Y: an .npy" in capsys.readouterr().err
   assert main([*words[:3], str(tmp_path / "t.npy")]) == 2
   np.save(tmp_path / "o.npy", np.array([{}], object))
   assert main([*words[:3], str(tmp_path / "o.npy")]) == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from ovl.judge.cells import Column, Frame
@@ -85,6 +84,8 @@ def sample(s_N: np.ndarray, y_N: np.ndarray, seed: int) -> np.ndarray:
 def _one(
   z_ND: np.ndarray, column: Column, frame: Frame, s: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
+  from sklearn import ensemble  # half a second that only trees need
+
   probe, stop, test = (frame.part(name) for name in ("probe", "stop", "test"))
   known = column.mask_SN[s, probe]
   z, labels, y = z_ND[probe][known], column.s_SN[s, probe][known], frame.y_SN[s, probe]
@@ -92,14 +93,14 @@ def _one(
   given = z[rows], labels[rows]
   settings = SETTINGS | {"random_state": seed}
   if column.kind == "continuous":
-    model = HistGradientBoostingRegressor(**settings).fit(*given)
+    model = ensemble.HistGradientBoostingRegressor(**settings).fit(*given)
     there = column.mask_SN[s, stop]
     error = column.s_SN[s, stop][there] - model.predict(z_ND[stop][there])
     scale = np.log(max(float(np.sqrt(np.square(error).mean())), 1e-3))
     means = [model.predict(z_ND[part]) for part in (stop, test)]
     at_stop, at_test = (np.stack([m, np.full_like(m, scale)], 1) for m in means)
     return at_stop, at_test
-  model = HistGradientBoostingClassifier(**settings).fit(*given)
+  model = ensemble.HistGradientBoostingClassifier(**settings).fit(*given)
   out = []
   for part in (stop, test):
     log_q = np.full((len(z_ND[part]), column.outputs), -30.0, np.float32)
