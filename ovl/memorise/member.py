@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ovl import fit, mesh, rng, stats
+from ovl import fit, rng, stats
 from ovl.memorise import lanes, membership
 from ovl.memorise.lanes import Case, Trained, World
 from ovl.memorise.settings import Settings
@@ -73,7 +73,7 @@ def _table(run: Run, world: World, seeds: Sequence[int]) -> Table:
   weights = {n: np.full(S, w, np.float32) for n, w in world.weights.items()}
   keys = jax.vmap(lambda seed: rng.stream(jax.random.key(seed), "half"))(jnp.array(seeds))
   nets = fit.fit(
-    world.model, world.x_N, world.y_N, rows_SN, keys, world.settings, mesh.make(S), None,
+    world.model, world.x_N, world.y_N, rows_SN, keys, world.settings, run.mesh(S), None,
     run.progress, fit.Objective(world.plan, weights),
   )  # fmt: skip
   trained = Trained(nets.params, nets.state, nets.alive)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import optax
-from sklearn.model_selection import train_test_split
 
 from ovl import fit, plant, step
 from ovl.load import load, nearest
@@ -180,6 +179,8 @@ def _split(data: Dataset, made: Settings) -> tuple[np.ndarray, np.ndarray]:
   if data.split is not None:
     train, test = (np.flatnonzero(data.split == part) for part in ("train", "test"))
   else:
+    from sklearn.model_selection import train_test_split  # half a second, if at all
+
     train, test = train_test_split(
       np.arange(len(data.y)), test_size=made.test_share, random_state=0, stratify=data.y
     )
