@@ -132,7 +132,7 @@ def perform(name: str, words: list[str]) -> int:
   if one.config:
     given["workdir"] = given["workdir"] or f"ovl-runs/{_stem(name)}-{_label(paths, label)}"
   directory = pathlib.Path(given["workdir"]) if given["workdir"] else None
-  if directory is not None and done(directory, config, _note):
+  if directory is not None and done(directory, config, _warn):
     result = reopened(directory)
     _say(f"{directory} is complete: nothing to do")
   else:
@@ -159,6 +159,11 @@ def _label(paths: list[str], label: str) -> str:
 def _note(text: str) -> None:
   """A line on stderr, so that stdout holds results alone."""
   sys.stderr.write(f"{text}\n")
+
+
+def _warn(text: str) -> None:
+  """The same, as errors begin."""
+  _note(f"ovl: {text}")
 
 
 REPORT = """usage: ovl report W
