@@ -8,7 +8,7 @@ them, over examples or over groups, and one for several models tested on shared 
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 LEAST_P = 1e-12  # of a t test: further out no tail is known
 
@@ -151,7 +151,7 @@ def _interval(
   """
 
   def half(tail: float) -> float:
-    squares = [stats.t.isf(tail, freedom) ** 2 * var for var, freedom in parts]
+    squares = [special.stdtrit(freedom, tail) ** 2 * var for var, freedom in parts]
     return float(np.sqrt(sum(squares)))
 
   log_p = np.log(LEAST_P)

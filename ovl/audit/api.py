@@ -199,7 +199,7 @@ def _read(
   measured = found.all(frame)
   if control:
     again = asked.read(held, control, run.part(0.8, 0.95), [asked.cheapest])
-    measured += again.all(frame)
+    measured += again.all(frame, beyond=True)
   more = readings.statistics(asked.statistics, cols, lanes, frame, run.part(0.95, 1.0))
   return measured, more
 

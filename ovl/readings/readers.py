@@ -42,12 +42,13 @@ class Read(NamedTuple):
     c = self.cols[column]
     return cells.scored(self.lanes[lane], c, column, mine, frame, self.blind)
 
-  def all(self, frame: Frame) -> list[Scored]:
-    """Every lane of every attribute."""
+  def all(self, frame: Frame, beyond: bool = False) -> list[Scored]:
+    """Every lane of every attribute; or of those that can tell more than the task."""
     return [
-      self.scored(lane, column, frame)
-      for column in range(len(self.cols))
+      self.scored(lane, at, frame)
+      for at, column in enumerate(self.cols)
       for lane in range(len(self.lanes))
+      if column.beyond or not beyond
     ]
 
   def __or__(self, other: Read) -> Read:
@@ -166,5 +167,11 @@ def readers(
 
 
 def shuffled(cols: list[Column], frame: Frame) -> list[Column]:
-  """The control: attributes shuffled within task classes, where that changes anything."""
-  return [cells.permuted(c, frame) for c in cols if c.beyond]
+  """The control: attributes shuffled within task classes; none where that changes none.
+
+  Those that it leaves as they are (nothing of them is beyond the task) stay among the
+  others: as many attributes as before are read by the same program.
+  """
+  if not any(c.beyond for c in cols):
+    return []
+  return [cells.permuted(c, frame) for c in cols]
