@@ -1,6 +1,6 @@
 """Digits on coloured ground: can a net that reads digits be made to forget the colour?
 
-ovl unlearn                               95 s: 3 penalties x 3 weights x 5 seeds, 2 erasers
+ovl unlearn                               80 s: 3 penalties x 3 weights x 5 seeds, 2 erasers
 ovl unlearn --config=colour:all           8 minutes: every penalty, mitigation and eraser
 ovl unlearn --config=colour:variational   a stochastic bottleneck, and its rate
 ovl unlearn --config=colour:smoke         a quick look

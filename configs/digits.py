@@ -1,6 +1,6 @@
 """scikit-learn's digits, task digit >= 5: what else does the network learn?
 
-ovl audit --config=digits           35 s on two cores
+ovl audit --config=digits           31 s on two cores
 ovl audit --config=digits:cnn       a minute: a small convolutional net
 ovl audit --config=digits:smoke     17 s: 5 models, the linear critic
 
