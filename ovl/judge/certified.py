@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovl import bounds
-from ovl.judge.cells import Scored
+from ovl import bounds, posterior
+from ovl.judge.cells import Frame, Scored
 from ovl.judge.trial import Trial
 from ovl.types import Row
 
@@ -38,9 +38,8 @@ def rows(trial: Trial, cell: Scored, there: list[int] | None = None) -> list[Row
     known = cell.column.mask_SN[s, test]
     s_N = cell.column.s_SN[s, test][known]
     groups_N = None if frame.groups_SN is None else frame.groups_SN[s, test][known]
-    guess = cell.guess[s]
-    log_q_NK = np.log(guess.q_N + 1e-38)
-    given = log_q_NK, s_N, guess.base_N[0] / guess.base_N[0].sum()
+    q_NK, r_K = _before(cell, frame, s)
+    given = np.log(q_NK + 1e-38), s_N, r_K
     one = bounds.lower(*given, level, groups_N)
     together.append(bounds.lower(*given, joint, groups_N).low if S > 1 else one.low)
     found.append(
@@ -60,6 +59,19 @@ def rows(trial: Trial, cell: Scored, there: list[int] | None = None) -> list[Row
     n_train=found[0].n_train, n_eval=found[0].n_eval,
   )  # fmt: skip
   return [*found, whole]
+
+
+def _before(cell: Scored, frame: Frame, s: int) -> tuple[np.ndarray, np.ndarray]:
+  """What the critic and the marginal said before the test part's mix was looked at."""
+  column, guess = cell.column, cell.guess[s]
+  q_NK, r_1K = guess.q_N, guess.base_N[:1]
+  if frame.shifts:  # they were moved to it, which is undone
+    seen, learnt = (
+      column.s_SN[s, part][column.mask_SN[s, part]]
+      for part in (frame.part("test"), frame.part("probe"))
+    )
+    q_NK, r_1K = (posterior.tilt(x, seen, learnt) for x in (q_NK, r_1K))
+  return q_NK, r_1K[0] / r_1K[0].sum()
 
 
 def released(trial: Trial, cell: Scored, high: float) -> Row:
