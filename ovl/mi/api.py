@@ -12,6 +12,7 @@ from ovl.mi.auto import auto
 from ovl.mi.estimate import Estimate
 from ovl.mi.lanes import Settings
 from ovl.mi.methods import critic_of, measured
+from ovl.mi.methods import reading as reading
 from ovl.mi.quote import quoted
 from ovl.mi.task import Task
 from ovl.progress import Progress, nth, quiet
