@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ovl import cli, results
 
-WIDTH = 384  # of a small sentence encoder
+WIDTH = 768  # of BERT and most sentence encoders
 DOCUMENTS, SENTENCES = 160, 10
 N = DOCUMENTS * SENTENCES
 
@@ -22,7 +22,7 @@ def corpus():
   sentiment = 3.2 + 0.9 * gen.normal(size=N)
   scale = 1 / np.sqrt(1 + np.arange(WIDTH))  # as spectra of embeddings fall
   z = gen.normal(size=(DOCUMENTS, WIDTH))[document] * 0.4 + gen.normal(size=(N, WIDTH))
-  along = gen.normal(size=(2, WIDTH))
+  along = gen.normal(size=(2, WIDTH)) * np.sqrt(384 / WIDTH)
   z = z * scale + 0.005 * (2 * genre - 1)[:, None] * along[0]
   z += 0.01 * (sentiment - 3.2)[:, None] * along[1]
   z /= np.linalg.norm(z, axis=1, keepdims=True)
