@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ovl import readings
+from ovl import fit, readings
 from ovl.arrays import arrays, read
-from ovl.audit.material import Material, from_arrays, from_config, prepared
+from ovl.audit.material import Material, from_arrays, from_config
 from ovl.audit.settings import Settings
 from ovl.judge import cells
 from ovl.judge.cells import Column, Scored
@@ -118,7 +118,7 @@ def study(run: Run) -> Result:
   config = run.config
   settings, seed = make_settings(config.get("audit", {})), int(config.get("seed", 0))
   if not config.get("path"):
-    setup = prepared(config)
+    setup = fit.prepare(config)
     run.begin()
     return judged(from_config(setup, settings, run), settings, run)
   given = read(config["path"], **config.get("read", {}))

@@ -107,11 +107,6 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
   )  # fmt: skip
 
 
-def prepared(config: Mapping[str, Any]) -> fit.Setup:
-  """Data, model and splits of a config; BadInput for anything a person can mend."""
-  return fit.prepare(config)
-
-
 def from_config(setup: fit.Setup, settings: Settings, run: Run) -> Material:
   """Trains the networks of a config and taps them, their twins and the input."""
   data, train = setup.dataset, run.part(0.0, 0.4, "training: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ovl.inputs.checks import check_level
 from ovl.types import BadInput
 
 
@@ -33,7 +34,6 @@ class Settings:
     """Refuses what cannot be meant."""
     if not self.critics:
       raise BadInput("audit.critics is empty: expected names such as ('linear', 'mlp')")
-    if not 0.5 <= self.level < 1:
-      raise BadInput(f"audit.level={self.level}: expected in [.5, 1)")
+    check_level(self.level, "audit.level")
     if self.max_width is not None and self.max_width < 1:
       raise BadInput(f"audit.max_width={self.max_width}: expected at least 1")

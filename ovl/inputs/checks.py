@@ -54,3 +54,9 @@ def finite(z: np.ndarray, name: str) -> None:
       f"{name} has {bad} NaN or infinite values of {z.size} (as float32)\n  the first in "
       f"{first}, counted from 0"
     )
+
+
+def check_level(level: float, where: str) -> None:
+  """Refuses a level of intervals that cannot be meant."""
+  if not 0.5 <= level < 1:
+    raise BadInput(f"{where}={level}: expected in [.5, 1)")

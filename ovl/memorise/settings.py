@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from ovl import fit, plant, step
+from ovl.inputs.checks import check_level
 from ovl.load import load, nearest
 from ovl.load import settings as settings_of
 from ovl.memorise.lanes import World, as_pytorch
@@ -86,8 +87,7 @@ class Settings:
       raise BadInput(f"memorise.doses={self.doses}: expected one above 0")
     if min(self.doses, default=0) < 0:
       raise BadInput(f"memorise.doses={self.doses}: expected numbers of examples")
-    if not 0 < self.level < 1:
-      raise BadInput(f"memorise.level={self.level}: expected between 0 and 1")
+    check_level(self.level, "memorise.level")
     if not 0 < self.test_share < 1:
       raise BadInput(f"memorise.test_share={self.test_share}: expected between 0 and 1")
     if self.initialisation not in ("pytorch", "model"):

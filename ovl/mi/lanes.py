@@ -13,6 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ovl import grid, nn, posterior, rng
 from ovl.grid.measure import Measured
+from ovl.inputs.checks import check_level
 from ovl.mi import data
 from ovl.progress import Progress, quiet
 from ovl.run import Run
@@ -45,8 +46,7 @@ class Settings:
     """Refuses what cannot be meant."""
     if self.seeds < 1:
       raise BadInput(f"seeds={self.seeds}: expected at least 1")
-    if not 0.5 <= self.level < 1:
-      raise BadInput(f"level={self.level}: expected in [.5, 1)")
+    check_level(self.level, "level")
     if self.counterparts < 1:
       raise BadInput(f"counterparts={self.counterparts}: expected at least 1")
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ovl import step
+from ovl.inputs.checks import check_level
 from ovl.load import defaults, kind_of, load, nearest
 from ovl.readings import TREES
 from ovl.types import Attribute, BadInput
@@ -59,8 +60,7 @@ class Settings:
     """Refuses what cannot be meant."""
     if not self.taps:
       raise BadInput("unlearn.taps is empty: expected names of layers")
-    if not 0.5 <= self.level < 1:
-      raise BadInput(f"unlearn.level={self.level}: expected in [.5, 1)")
+    check_level(self.level, "unlearn.level")
     if not set(self.attackers) - {TREES}:
       raise BadInput("unlearn.attackers: expected a critic such as 'linear' besides trees")
     for name, given in self.erasers.items():
