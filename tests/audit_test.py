@@ -9,10 +9,10 @@ import pytest
 
 import ovl
 import ovl.cli
-from ovl import results, workdir
+from ovl import fit, results, workdir
 from ovl.about import About
 from ovl.audit import Settings, make_settings, run
-from ovl.audit.material import from_config, prepared
+from ovl.audit.material import from_config
 from ovl.run import Result, Run
 from ovl.types import BadInput, Row
 
@@ -217,7 +217,7 @@ def test_settings_are_refused_and_each_changes_something():
   for bad in ({"critics": ()}, {"level": 1.2}, {"max_width": 0}):
     with pytest.raises(BadInput):
       make_settings(bad)
-  setup, this = prepared(config()), Run(config())
+  setup, this = fit.prepare(config()), Run(config())
   for limit, widest in ((4, 4), (None, 6)):
     material = from_config(setup, Settings(max_width=limit), this)
     taps = [z_SND for one in material.subjects for z_SND in one.taps.values()]

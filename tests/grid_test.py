@@ -6,9 +6,9 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from ovl import grid, load, mesh, rng
+from ovl import fit, grid, load, mesh, rng
 from ovl.audit import make_settings
-from ovl.audit.material import from_config, prepared
+from ovl.audit.material import from_config
 from ovl.judge import cells
 from ovl.readings.critics import _program
 from ovl.run import Run
@@ -124,7 +124,7 @@ def default_taps():
     "model": {"name": "mlp", "hidden": (64, 32)},
     "fit": {"epochs": 60},
   }
-  return from_config(prepared(config), make_settings({}), Run(config))
+  return from_config(fit.prepare(config), make_settings({}), Run(config))
 
 
 def lane_of(taps, layer):
