@@ -16,7 +16,8 @@ from ovl.load import names
 from ovl.types import BadInput, View
 
 KEY = jax.random.key(0)
-MODELS = names("models")
+MODELS = [(name, {}) for name in names("models")]
+MODELS += [("mlp", {"norm": True}), ("cnn", {"norm": True})]
 
 
 WHOLE = {  # the compiler, of which tests otherwise use little
@@ -62,9 +63,10 @@ def close(a, b, tol=2e-5):
 SIGNED = {"logits", "softmax", "conv4", "z", "posterior"}
 
 
-@pytest.fixture(params=MODELS, scope="module")
+@pytest.fixture(params=MODELS, scope="module", ids=lambda p: "-".join([p[0], *p[1]]))
 def model(request):
-  return load("models", request.param, classes=3)
+  name, settings = request.param
+  return load("models", name, classes=3, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -425,6 +427,7 @@ def test_critic_is_finite_also_where_nothing_varies(case):
 RATE_G = jnp.array([0.45, 0.03, 0.0, 0.31, 0.17])  # a group that is not there; not all
 GROUP_B = jnp.array([0, 0, 3, 1, 4, -1, 3, 0])
 LOSS_B = jnp.linspace(0.1, 2.0, 8)
+IMAGES_B = jax.random.uniform(KEY, (8, 5, 4, 2))
 
 
 @pytest.fixture(params=names("mitigations"))
@@ -436,7 +439,7 @@ def mitigated(mitigation, weight, steps=7):
   """What it makes of inputs, of the losses of some steps, and of parameters."""
   said = {}
   if mitigation.inputs is not None:
-    said["inputs"] = mitigation.inputs(LOSS_B, weight, KEY)
+    said["inputs"] = mitigation.inputs(IMAGES_B, weight, KEY)
   carried = mitigation.init(RATE_G)
   for step in range(steps if mitigation.weigh is not None else 0):
     loss_B = LOSS_B * (1 + step % 3)
@@ -451,7 +454,7 @@ def test_mitigation_of_weight_0_is_none_to_the_last_bit(mitigation):
   for run in (mitigated, jax.jit(mitigated, static_argnums=0)):
     said = run(mitigation, jnp.float32(0))
     assert said
-    assert (said.get("inputs", LOSS_B) == LOSS_B).all()
+    assert (said.get("inputs", IMAGES_B) == IMAGES_B).all()
     assert (said.get("weights", jnp.ones(8)) == 1).all()
     assert all((x == 0).all() for x in jax.tree.leaves(said.get("penalty", ())))
 

@@ -29,10 +29,29 @@ class _Conv(nn.Module):
     return _block(x_BHWC, w_HWIO, bias_O)
 
 
+class _ConvNorm(nn.Module):
+  """3x3 convolution without a bias, and batch normalisation."""
+
+  features: int
+
+  @nn.compact
+  def __call__(self, x_BHWC: Float[Array, "b h w c"], train: bool) -> Array:
+    shape = (3, 3, x_BHWC.shape[-1], self.features)
+    w_HWIO = self.param("kernel", nn.initializers.lecun_normal(), shape)
+    y_BHWC = _conv.conv(x_BHWC, w_HWIO)
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9)(y_BHWC)
+
+
+def _pooled(y_BHWC: Array) -> Array:
+  return _conv.max_pool(nn.relu(y_BHWC))
+
+
 def model(
   classes: int = 2,
   channels: tuple[int, ...] = (16, 32),
   hidden: tuple[int, ...] = (64,),
+  dropout: float = 0.0,
+  norm: bool = False,
 ) -> Model:
   """Convolutions (3x3, ReLU, 2x2 max pooling), then dense layers.
 
@@ -40,6 +59,8 @@ def model(
     classes: of the task.
     channels: of the convolutions; each halves height and width.
     hidden: the widths of the dense layers.
+    dropout: share of every hidden dense layer's output that is set to 0 in training.
+    norm: batch normalisation before every ReLU.
 
   Returns:
     A `Model` for images `[B, H, W]` or `[B, H, W, channels]`; taps `conv1 [B, H/2, W/2,
@@ -58,7 +79,13 @@ def model(
     return x_BHWC
 
   def make(features: int) -> Callable[..., nn.Module]:
-    return lambda name=None: _Conv(features, name=name)
+    module = _ConvNorm if norm else _Conv
+    return lambda name=None: module(features, name=name)
 
-  convolutions = [_linen.Layer(f"conv{i}", make(c)) for i, c in enumerate(channels, 1)]
-  return _linen.chain([*convolutions, *_linen.dense(hidden, classes)], images)
+  after = _pooled if norm else _linen.same
+  convolutions = [
+    _linen.Layer(f"conv{i}", make(c), after=after, normalised=norm)
+    for i, c in enumerate(channels, 1)
+  ]
+  dense = _linen.dense(hidden, classes, dropout, norm)
+  return _linen.chain([*convolutions, *dense], images)
