@@ -176,6 +176,90 @@ def test_real_mnist():
   assert data.groups.max() + 1 == 539
 
 
+# ---- MNIST and Fashion-MNIST in their official parts --------------------------------
+
+
+FOLDERS = {"mnist": "mnist", "fashion_mnist": "fashion-mnist"}
+
+
+def write_parts(root, folder, packed=True):
+  """Forty train and thirty test images; their codes and pixels."""
+  gen, out = np.random.default_rng(0), {}
+  for part, size in {"train": 40, "t10k": 30}.items():
+    images = gen.integers(0, 256, (size, 28, 28)).astype("u1")
+    codes = (np.arange(size) * 3 % 10).astype("u1")
+    write_idx(root / f"{folder}/{part}-images-idx3-ubyte", images, packed)
+    write_idx(root / f"{folder}/{part}-labels-idx1-ubyte", codes, packed)
+    out[part] = images, codes
+  return out
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(("name", "folder"), FOLDERS.items())
+def test_official_parts_are_read(tmp_path, name, folder, packed):
+  parts = write_parts(tmp_path, folder, packed)
+  data = load("datasets", name, data_dir=str(tmp_path))
+  assert data.note == ""
+  for said, part in (("train", "train"), ("test", "t10k")):
+    images, codes = parts[part]
+    mine = data.split == said
+    np.testing.assert_array_equal(data.x[mine][..., 0], images / np.float32(255))
+    np.testing.assert_array_equal(data.y[mine], codes)
+  few = load("datasets", name, data_dir=str(tmp_path), limit=25, test_limit=20)
+  assert few.split.tolist() == ["train"] * 25 + ["test"] * 20
+  np.testing.assert_array_equal(few.x[25:, ..., 0] * 255, parts["t10k"][0][:20])
+
+
+@pytest.mark.parametrize(("name", "folder"), FOLDERS.items())
+def test_official_parts_that_do_not_fit_are_refused(tmp_path, name, folder):
+  def say(text, **settings):
+    with pytest.raises(BadInput, match=text):
+      load("datasets", name, data_dir=str(tmp_path), **settings)
+
+  write_parts(tmp_path, folder)
+  say(r"dataset.limit=19, expected at least 20", limit=19)
+  say(r"dataset.test_limit=0", test_limit=0)
+  gone = tmp_path / folder / "t10k-labels-idx1-ubyte.gz"
+  gone.rename(tmp_path / "aside")
+  say("needs, gzipped or not\n  train-images-idx3-ubyte")
+  write_idx(gone.with_suffix(""), np.zeros(29, "u1"), True)
+  say("t10k-images-idx3-ubyte does not belong to its labels")
+  write_idx(gone.with_suffix(""), np.full(30, 10, "u1"), True)
+  say("t10k-images-idx3-ubyte does not belong to its labels")
+
+
+@pytest.mark.parametrize(("name", "folder"), FOLDERS.items())
+def test_digits_stand_in_for_official_parts_and_say_so(name, folder):
+  data = load("datasets", name)
+  assert f"Not the images of {folder}" in data.note
+  assert data.labels == tuple("0123456789")
+  assert data.x.shape == (1797, 28, 28, 1)
+  assert (data.x.min(), data.x.max()) == (0, 1)
+  assert (data.split == "test").sum() == 359
+  few = load("datasets", name, limit=100, test_limit=30)
+  assert few.split.tolist() == ["train"] * 100 + ["test"] * 30
+
+
+@pytest.mark.parametrize(
+  ("name", "folder", "first"),
+  [
+    ("mnist", "mnist", [5, 0, 4, 1, 9]),
+    ("fashion_mnist", "fashion-mnist", [9, 0, 0, 3, 0]),
+  ],
+)
+def test_real_official_parts(name, folder, first):
+  if not (root := folder_of(folder)):
+    pytest.skip(f"no folder with {folder}")
+  data = load("datasets", name, data_dir=str(root))
+  train = data.split == "train"
+  assert (train.sum(), (~train).sum()) == (60_000, 10_000)
+  assert data.y[:5].tolist() == first
+  # Published: .1307 and .3081 of MNIST; .2860 and .3530.
+  mean, std = data.x[train].mean(), data.x[train].std()
+  published = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.28604, 0.35302)}[name]
+  assert (mean, std) == pytest.approx(published, abs=5e-5)
+
+
 # ---- digits on coloured ground -------------------------------------------------------
 
 MNIST_COLOURS = [  # of the Biased-MNIST of Bahng et al.

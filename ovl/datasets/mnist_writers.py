@@ -6,11 +6,10 @@ import os
 import pathlib
 
 import numpy as np
-from scipy import ndimage
 from sklearn.datasets import load_digits
 
 from ovl.columns import codes
-from ovl.datasets import _idx
+from ovl.datasets import _idx, _images
 from ovl.types import Attribute, BadInput, Dataset
 
 GROUPS = ("census employee", "high-school student")
@@ -83,12 +82,7 @@ def _made_up() -> tuple[np.ndarray, ...]:
   stroke_W = gen.normal(0.3 * group_W - 0.15, 0.2)
   x = np.empty((len(writer), 28, 28, 1), np.float32)
   for w in range(NUM_WRITERS):
-    # Where a pixel of the 28 x 28 image lies among the 8 x 8: smaller, and sheared.
-    place = np.array([[1, 0, 0], [0, 8 / 28, 0], [0, slant_W[w] * 8 / 28, 8 / 28]])
-    centre = np.array([0, 3.5, 3.5]) - place @ np.array([0, 13.5, 13.5])
     mine = writer == w
-    big = ndimage.affine_transform(
-      raw.images[mine] / 16, place, centre, (mine.sum(), 28, 28), order=1
-    )
-    x[mine] = big[..., None] ** np.exp(stroke_W[w])
+    big = _images.larger(raw.images[mine], slant_W[w])
+    x[mine] = big ** np.exp(stroke_W[w])
   return x, raw.target, group_W[writer], writer
