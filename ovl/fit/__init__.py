@@ -1,5 +1,6 @@
 """Trains S networks at once: one jitted step holds all seeds."""
 
+from ovl.fit.early import Early as Early
 from ovl.fit.lanes import Lanes as Lanes
 from ovl.fit.lanes import Objective as Objective
 from ovl.fit.lanes import Own as Own

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from ovl import rng, step
+from ovl.fit import early
 from ovl.types import BadInput, Params
 
 # `(given, batch, key) -> batch`: pure, inside the program; `given` is a lane's own.
@@ -65,6 +66,7 @@ class Objective(NamedTuple):
     lanes: what else differs between networks.
     transform: of every batch, before anything else: planting, augmentation.
     snapshots: numbers of steps after which the networks are kept.
+    early: rows that judge and a patience: of every network its best epoch is returned.
   """
 
   plan: step.Plan = step.Plan()
@@ -75,6 +77,7 @@ class Objective(NamedTuple):
   lanes: Lanes = Lanes()
   transform: Transform | None = None
   snapshots: tuple[int, ...] = ()
+  early: early.Early | None = None
 
 
 TASK_ALONE = Objective()
@@ -115,6 +118,8 @@ def check(objective: Objective, S: int, N: int, steps: int) -> None:
   beyond = [t for t in objective.snapshots if not 0 < t <= steps]
   if beyond:
     raise BadInput(f"snapshots={objective.snapshots}: expected steps in 1..{steps}")
+  if objective.early is not None:
+    early.check(objective.early)
 
 
 def batch(

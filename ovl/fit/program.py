@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from ovl import mesh, rng, step
+from ovl.fit import early
 from ovl.fit.lanes import RATE, TASK_ALONE, Own, Transform, batch, keyed
 from ovl.fit.settings import Settings
 from ovl.types import Model, Params, TrainState
@@ -89,11 +90,13 @@ class Programs(NamedTuple):
     init: `(key_S, some rows) -> state_S`.
     step: names of the terms that take part -> the program; its state is donated.
     order: `(key_S, rows_SN, epoch) -> order_SN`.
+    judge: see `ovl.fit.early.judge`.
   """
 
   init: Callable[..., TrainState]
   step: Callable[..., Any]
   order: Callable[..., Array]
+  judge: Callable[..., early.Best]
 
 
 @functools.lru_cache(maxsize=8)
@@ -118,7 +121,8 @@ def programs(
     return jax.jit(made, donate_argnums=0, out_shardings=born)
 
   order = functools.partial(_order, rows=epoch_steps * settings.batch_size)
-  return Programs(jax.jit(init, out_shardings=born), one, jax.jit(order))
+  started = jax.jit(init, out_shardings=born)
+  return Programs(started, one, jax.jit(order), early.judge(model))
 
 
 def _order(key_S: Key[Array, " s"], rows_SN: Array, epoch: Array, rows: int) -> Array:

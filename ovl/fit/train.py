@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from ovl import checkpoint, mesh, step
-from ovl.fit import lanes, program
+from ovl.fit import early, lanes, program
 from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
 from ovl.progress import Progress, quiet
@@ -25,15 +25,16 @@ class Nets(NamedTuple):
   """S networks, stacked on the leading axis of every leaf, and how they did.
 
   Attributes:
-    params: trained parameters.
-    state: trained model state.
+    params: trained parameters; where training is stopped early, each network's best.
+    state: trained model state, likewise.
     first_params: the same networks before their first step.
     first_state: likewise.
     alive: `[S]` False where a loss or gradient was not finite: that one stands still
       since; None of given parameters.
     read: "term/tap" -> `[S]` moving average of what critics read while training.
     snapshots: `(params, state)` after each of `Objective.snapshots`, leaves `[T, S, ...]`.
-    opt: state of the optimiser, to go on from; None of given parameters.
+    opt: state of the optimiser after the last step; None of given parameters.
+    epochs: `[S]` after which epoch each was best; None where nothing is stopped early.
   """
 
   params: Any
@@ -44,6 +45,7 @@ class Nets(NamedTuple):
   read: Mapping[str, np.ndarray] = MappingProxyType({})
   snapshots: Any = None
   opt: Any = None
+  epochs: np.ndarray | None = None
 
 
 def fit(
@@ -110,7 +112,12 @@ def fit(
   )
   state, kept = _loop(state, everything, made, settings, objective, directory, report)
   alive, read = jax.device_get((state.alive, state.read))
-  return Nets(state.params, state.state, first[0], first[1], alive, read, kept, state.opt)
+  best: early.Best | None = kept.get("best")
+  nets = state if best is None else best
+  return Nets(
+    nets.params, nets.state, first[0], first[1], alive, read, kept.get("snapshots"),
+    state.opt, None if best is None else np.asarray(best.epoch_S),
+  )  # fmt: skip
 
 
 def _loop(
@@ -121,19 +128,18 @@ def _loop(
   objective: Objective,
   directory: str | os.PathLike[str] | None,
   report: Progress,
-) -> tuple[TrainState, Any]:
-  """Epoch after epoch, from where it was left; the last state and the snapshots."""
+) -> tuple[TrainState, dict[str, Any]]:
+  """Epoch after epoch, from where it was left; the last state, and what was kept."""
   data, rows_SN, own_S, key_S = everything
   epoch_steps = rows_SN.shape[1] // settings.batch_size
   plan = objective.plan._replace(steps=settings.epochs * epoch_steps)
-  kept = None
-  if objective.snapshots:
-    kept = program.room((state.params, state.state), len(objective.snapshots))
-  done = 0
+  kept, done = _room(state, objective), 0
   if directory is not None and (saved := checkpoint.latest(directory)) is not None:
     state, kept = _restored(directory, state, kept, saved)
     done = saved
   for epoch in range(done // epoch_steps, settings.epochs):
+    if _over(kept, objective):
+      break
     order = made.order(key_S, rows_SN, epoch)
     losses = []
     for now in range(epoch * epoch_steps, (epoch + 1) * epoch_steps):
@@ -141,17 +147,19 @@ def _loop(
       state, metrics = run(state, data, order, own_S, key_S)
       losses.append((metrics["loss"], metrics["alive"]))
       if now + 1 in objective.snapshots:
-        place = objective.snapshots.index(now + 1)
-        kept = program.keep(kept, (state.params, state.state), place)
+        place, nets = objective.snapshots.index(now + 1), (state.params, state.state)
+        kept["snapshots"] = program.keep(kept["snapshots"], nets, place)
+    if "best" in kept:
+      kept["best"] = made.judge(kept["best"], state, epoch + 1, objective.early)
     # Read once an epoch: the host must not wait for every step.
     loss_TS, alive_TS = (
       np.stack(each) for each in zip(*jax.device_get(losses), strict=True)
     )
     if objective.strict:
       _check_alive(alive_TS, epoch * epoch_steps)
-    last = epoch + 1 == settings.epochs or not alive_TS[-1].any()
+    last = epoch + 1 == settings.epochs or not alive_TS[-1].any() or _over(kept, objective)
     if directory is not None and (last or (epoch + 1) % settings.save_every == 0):
-      whole = state if kept is None else {"state": state, "snapshots": kept}
+      whole = {"state": state, **kept} if kept else state
       checkpoint.save(directory, (epoch + 1) * epoch_steps, whole)
     if not alive_TS[-1].any():
       break
@@ -179,13 +187,31 @@ def _started(state: TrainState, start: lanes.Start | None, grid: Mesh) -> TrainS
   return mesh.put(jax.tree.map(jnp.array, given), grid, "seed")
 
 
+def _room(state: TrainState, objective: Objective) -> dict[str, Any]:
+  """What is kept besides the state: snapshots, and every network's best."""
+  kept: dict[str, Any] = {}
+  if objective.snapshots:
+    nets = state.params, state.state
+    kept["snapshots"] = program.room(nets, len(objective.snapshots))
+  if objective.early is not None:
+    kept["best"] = early.start(state)
+  return kept
+
+
+def _over(kept: Mapping[str, Any], objective: Objective) -> bool:
+  """Whether every network is done; where snapshots were asked for, all are made."""
+  if objective.early is None or objective.snapshots:
+    return False
+  return early.over(kept["best"], objective.early)
+
+
 def _restored(
-  directory: str | os.PathLike[str], state: TrainState, kept: Any, saved: int
-) -> tuple[TrainState, Any]:
-  if kept is None:
-    return checkpoint.restore(directory, state, saved), None
-  whole = checkpoint.restore(directory, {"state": state, "snapshots": kept}, saved)
-  return whole["state"], whole["snapshots"]
+  directory: str | os.PathLike[str], state: TrainState, kept: dict[str, Any], saved: int
+) -> tuple[TrainState, dict[str, Any]]:
+  if not kept:
+    return checkpoint.restore(directory, state, saved), {}
+  whole = checkpoint.restore(directory, {"state": state, **kept}, saved)
+  return whole.pop("state"), whole
 
 
 def _check_alive(alive_TS: np.ndarray, first_step: int) -> None:
