@@ -339,6 +339,16 @@ def test_a_lane_sees_the_rows_of_its_mask_alone(plain):
   assert not close(lane(nets.params, 0), lane(other.params, 0), 1e-4)
 
 
+def test_batch_statistics_would_see_what_a_mask_hides():
+  """So a network that has some is not asked to overlook rows."""
+  norm = load("models", "mlp", classes=2, hidden=(4,), norm=True)
+  keys = jax.vmap(jax.random.key)(jnp.arange(4))
+  settings, grid = fit.Settings(epochs=1, batch_size=16), mesh.make(4)
+  hidden = fit.Objective(lanes=fit.Lanes(mask=np.ones((4, 96))))
+  with pytest.raises(BadInput, match="batch statistics"):
+    fit.fit(norm, X, Y, ROWS, keys, settings, grid, objective=hidden)
+
+
 def test_a_lane_has_its_own_targets_and_its_own_transform(plain):
   def moved(given, batch, key):
     assert batch.ids_B.shape == (16,)

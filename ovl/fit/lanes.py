@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ovl import rng, step
 from ovl.fit import early
-from ovl.types import BadInput, Params
+from ovl.types import BadInput, Params, TrainState
 
 # `(given, batch, key) -> batch`: pure, inside the program; `given` is a lane's own.
 Transform = Callable[[Any, step.Batch, PRNGKeyArray], step.Batch]
@@ -100,16 +100,22 @@ def own(objective: Objective) -> Own:
   return Own(dict(objective.weights), mask, targets, lanes.given)
 
 
-def check(objective: Objective, S: int, N: int, steps: int) -> None:
-  """Refuses shapes that do not fit S networks and N rows.
+def check(objective: Objective, state: TrainState, N: int, steps: int) -> None:
+  """Refuses what does not fit the networks of a state, and N rows.
 
   Raises:
     BadInput: names what does not fit.
   """
+  S = len(state.step)
   shapes = {"lanes.mask": objective.lanes.mask, "lanes.targets": objective.lanes.targets}
   for name, value in shapes.items():
     if value is not None and np.shape(value) != (S, N):
       raise BadInput(f"{name} has shape {np.shape(value)}: expected {(S, N)}")
+  if objective.lanes.mask is not None and jax.tree.leaves(state.state):
+    raise BadInput(
+      "this model has batch statistics, which see every row of a batch: no row can be "
+      "masked out of a network's training"
+    )
   rest = (dict(objective.weights), objective.lanes.given, objective.lanes.start)
   for path, leaf in jax.tree_util.tree_leaves_with_path(rest):
     if np.shape(leaf)[:1] != (S,):

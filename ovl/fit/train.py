@@ -85,12 +85,11 @@ def fit(
       of another number than networks.
     FloatingPointError: a loss is not finite, where `objective.strict`; says whose.
   """
-  S, N = rows_SN.shape
+  N = rows_SN.shape[1]
   if settings.batch_size > N:
     raise BadInput(f"fit.batch_size={settings.batch_size}: the train part has {N} rows")
   epoch_steps = N // settings.batch_size
   steps = settings.epochs * epoch_steps
-  lanes.check(objective, S, len(x_N), steps)
   plan = objective.plan._replace(steps=steps)
   made = program.programs(model, settings, epoch_steps, grid, plan, objective.transform)
   key_S = mesh.put(key_S, grid, "seed")
@@ -98,6 +97,7 @@ def fit(
   data = step.Batch(*jax.tree.map(jnp.asarray, host))
   few = jax.tree.map(lambda leaf: leaf[: min(2, len(x_N))], data.rows)
   state = made.init(key_S, step.Batch(few[0], few[1], few[2], data.rates))
+  lanes.check(objective, state, len(x_N), steps)
   state = _started(state, objective.lanes.start, grid)
   # The step donates its state, so the twins are copies.
   first = jax.tree.map(jnp.copy, (state.params, state.state))
