@@ -2,10 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
-from ovl import report
+from ovl import plant, report
+from ovl.cli import experiment
+from ovl.load import _load, load
 from ovl.memorise import lanes, page, settings
 from ovl.memorise.study import study
 from ovl.run import Run
@@ -165,10 +168,67 @@ def test_one_seed_has_no_interval_and_a_table_no_images():
 def test_initial_weights_are_those_of_pytorch():
   asked = config()
   _, world = settings.world(asked, settings.Settings(**asked["memorise"]))
-  params, _ = world.model.init(lanes.jax.random.key(0), world.x_N[:2])
+  params, _ = world.model.init(jax.random.key(0), world.x_N[:2])
   for layer, inputs in (("fc1", 64), ("logits", 32)):
     for leaf in params[layer].values():
       assert float(abs(leaf).max()) <= inputs**-0.5
     assert float(params[layer]["kernel"].std()) == pytest.approx(
       (3 * inputs) ** -0.5, rel=0.1
     )
+
+
+# ---- the published studies -------------------------------------------------------------
+
+
+def named(config, monkeypatch):
+  monkeypatch.delenv("OVL_DATA", raising=False)
+  _load.cache_clear()
+  return experiment.named([f"--config={config}"], "memorise")[0].to_dict()
+
+
+@pytest.mark.parametrize(
+  ("config", "parameters"),
+  [
+    ("rare_spurious_mnist", 335_114),
+    ("rare_spurious_fashion", 335_114),
+    ("unique_feature_mnist", 535_818),
+  ],
+)
+def test_networks_have_the_published_number_of_parameters(config, parameters, monkeypatch):
+  asked = named(config, monkeypatch)
+  model = load("models", classes=10, **asked["model"])
+  shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 28, 28, 1)))[0]
+  assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == parameters
+
+
+@pytest.mark.parametrize(
+  "config", ["rare_spurious_mnist", "rare_spurious_fashion", "unique_feature_mnist"]
+)
+def test_published_studies_run_on_a_stand_in_and_say_so(config, monkeypatch):
+  asked = named(f"{config}:smoke", monkeypatch)
+  result = study(Run(asked))
+  folder = "fashion-mnist" if "fashion" in config else "mnist"
+  assert result.about.notes[0].startswith(f"Not the images of {folder}:")
+  assert {row.dataset for row in result.rows} == {asked["dataset"]["name"]}
+  accuracy = pick(result.rows, metric="task_accuracy", seed=None)
+  assert min(row.value for row in accuracy) > 0.7
+  if config.startswith("rare"):
+    # The image is the only difference between twins; so loud a pattern is learnt.
+    excess = pick(result.rows, metric="excess_spurious_score", attribute="R3")
+    (planted,) = (row for row in excess if row.subject == "planted")
+    assert planted.value > 0.2
+
+
+def test_pixels_are_normalised_after_painting():
+  """A network of raw pixels is that of normalised ones, patterns and all."""
+  x = np.random.default_rng(0).uniform(size=(5, 28, 28, 1)).astype(np.float32)
+  raw = load("models", "mlp", classes=3, hidden=(7,), mean=0.1307, std=0.3081)
+  plain = load("models", "mlp", classes=3, hidden=(7,))
+  params, state = plain.init(jax.random.key(0), x)
+  pattern = plant.named("A", x.shape[1:])
+  scaled = plant.normalised(pattern, 0.1307, 0.3081)
+  one = raw.apply(params, state, plant.paint(pattern, x))[0]
+  other = plain.apply(params, state, plant.paint(scaled, (x - 0.1307) / 0.3081))[0]
+  np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+  with pytest.raises(BadInput, match=r"model.std=0"):
+    load("models", "mlp", std=0.0)
