@@ -63,7 +63,7 @@ def normal_scores(
 ) -> Float[Array, "n d"]:
   """Phi^-1 of the mid-ranks of columns among `rows` sorted reference rows.
 
-  As `posterior.normal_scores`; masked rows of the reference are infinite, so last.
+  As `ranks.normal_scores`; masked rows of the reference are infinite, so last.
   """
 
   def column(ordered_N: Array, x_N: Array) -> Array:

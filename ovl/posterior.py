@@ -4,8 +4,6 @@ q(s|z), what a critic says, is always mixed with what labels alone say, b(s):
 (1 - w) q + w b, w chosen on the n rows of stop, from min(.01, 1 / (n + 2)) to 1. One wrong
 row costs log(1 / w) nats at most, and a critic that learned nothing becomes b: p(s) where
 it saw the representation alone, p(s|y) where it also saw the task label.
-
-Quantities are seen as normal scores of their ranks, and columns at one scale.
 """
 
 from __future__ import annotations
@@ -233,12 +231,21 @@ def mix(guess: Guess, s_N: np.ndarray) -> tuple[float, float]:
   """The weight of the base (of equals the largest) with the lowest cross-entropy, nats."""
   q = _density(guess, guess.q_N, s_N)
   base = _density(guess, guess.base_N, s_N)
-  # Of n rows that were all told right the next may be wrong once in n + 2 (Laplace).
-  weights = np.append(min(max(1 / (len(s_N) + 2), LEAST), WEIGHTS[0]), WEIGHTS)
+  weights = np.append(_floor(len(s_N)), WEIGHTS)
   mixed = (1 - weights[:, None]) * q + weights[:, None] * base
   cost = -np.log(mixed + 1e-38).mean(1)
   best = len(cost) - 1 - int(np.argmin(cost[::-1]))
   return float(weights[best]), float(cost[best])
+
+
+def _floor(n: int) -> float:
+  """Of n rows that were all told right the next may be wrong once in n + 2 (Laplace)."""
+  return float(min(max(1 / (n + 2), LEAST), WEIGHTS[0]))
+
+
+def floor_cost(weight: float, n: int) -> float:
+  """-log(1 - w): what `mix` on n rows may take off a row where its least weight binds."""
+  return float(-np.log1p(-weight)) if weight <= _floor(n) else 0.0
 
 
 def gains(guess: Guess, s_N: np.ndarray, over: Guess | None = None) -> bool:
@@ -251,49 +258,3 @@ def gains(guess: Guess, s_N: np.ndarray, over: Guess | None = None) -> bool:
   if over is not None:
     ratio_N, errors = guess.log_density(s_N) - over.log_density(s_N), 2
   return bool(ratio_N.mean() > errors * ratio_N.std() / np.sqrt(len(ratio_N)))
-
-
-# ---- ranks and scales ----------------------------------------------------------------
-
-
-def tie_edges(reference_N: np.ndarray) -> np.ndarray:
-  """Normal scores between the distinct values of the reference."""
-  _, count_K = np.unique(reference_N, return_counts=True)
-  return scipy_stats.norm.ppf(np.cumsum(count_K)[:-1] / len(reference_N))
-
-
-def normal_scores(values_N: np.ndarray, reference_N: np.ndarray) -> np.ndarray:
-  """Mid-ranks among the reference -> standard normal quantiles: monotone, so I stays.
-
-  Args:
-    values_N: `[N]`, or `[N, D]` column by column.
-    reference_N: rows of as many columns.
-  """
-  if values_N.ndim > 1:
-    columns = zip(values_N.T, reference_N.T, strict=True)
-    return np.stack([normal_scores(*one) for one in columns], 1)
-  ordered = np.sort(reference_N)
-  left = np.searchsorted(ordered, values_N, "left")
-  right = np.searchsorted(ordered, values_N, "right")
-  rank_N = np.clip((left + right) / 2, 0.5, len(ordered) - 0.5) / len(ordered)
-  return special.ndtri(rank_N)
-
-
-def standardised(x_ND: np.ndarray, reference_ND: np.ndarray) -> np.ndarray:
-  """Columns of mean 0 and scale 1 on the reference, float32; constant ones are 0.
-
-  Whatever the unit and the offset: what is narrowed is the distance to a row over the
-  largest one, never the number itself.
-  """
-  # Halves: the distance of the two largest numbers is no float.
-  first_D = reference_ND[0] / 2
-  reach_D = np.abs(reference_ND / 2 - first_D).max(0)
-  alive_D = reach_D > 0
-
-  def away(x_ND: np.ndarray) -> np.ndarray:
-    return np.where(alive_D, (x_ND / 2 - first_D) / np.where(alive_D, reach_D, 1), 0)
-
-  known_ND = away(reference_ND)
-  scaled_ND = (away(x_ND) - known_ND.mean(0)) / np.where(alive_D, known_ND.std(0), 1)
-  # Rows outside the reference may lie anywhere; their squares are still numbers.
-  return np.clip(scaled_ND, -1e15, 1e15).astype(np.float32)

@@ -28,6 +28,7 @@ FLOORS = {
       "about",
       "contents",
       "posterior",
+      "ranks",
       "inputs",
     ],
     0,

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 import ovl
-from ovl import load, posterior
+from ovl import load, posterior, ranks
 from ovl.cli import main
 from ovl.mi import classes as by_classes
 from ovl.mi import data, estimate, lanes, methods
@@ -277,7 +277,7 @@ def test_split_is_by_groups_and_normal_scores_keep_order():
   parts = data.split(pair, 0)
   sides = [set(pair.groups_N[rows]) for rows in parts.values()]
   assert sum(map(len, sides)) == 60
-  scores = posterior.normal_scores(np.exp(x), np.exp(x[parts["train"]]))
+  scores = ranks.normal_scores(np.exp(x), np.exp(x[parts["train"]]))
   assert (np.argsort(scores[parts["train"], 0]) == np.argsort(x[parts["train"], 0])).all()
 
 
@@ -363,3 +363,17 @@ def test_command_prints_a_table(tmp_path, capsys):
   assert main([*words[:3], str(tmp_path / "t.npy")]) == 2
   np.save(tmp_path / "o.npy", np.array([{}], object))
   assert main([*words[:3], str(tmp_path / "o.npy")]) == 2
+
+
+@pytest.mark.parametrize("K", [2, 5])
+def test_interval_reaches_what_is_there_where_x_tells_all(K):
+  """The least weight of labels alone and the sample's own H(S) both take off a little."""
+  inside = 0
+  for draw in range(6):
+    gen = np.random.default_rng(draw)
+    s = gen.integers(0, K, 600)
+    x = 4 * np.eye(K)[s] + 0.3 * gen.normal(size=(600, K))
+    found = ovl.mutual_information(x, s, "linear", seed=draw)
+    inside += found.low <= np.log(K) <= found.high
+    assert found.low <= found.nats <= found.high
+  assert inside >= 5

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import r2_score
 
-from ovl import posterior
+from ovl import posterior, ranks
 from ovl.judge import score
 from ovl.posterior import Guess
 
@@ -64,16 +64,16 @@ def test_share_of_a_normal_pair_is_its_squared_correlation():
 
 def test_normal_scores_are_standard_and_monotone():
   x = GEN.exponential(size=2000)
-  z = posterior.normal_scores(x, x)
+  z = ranks.normal_scores(x, x)
   assert z.mean() == pytest.approx(0, abs=0.01)
   assert z.std() == pytest.approx(1, abs=0.01)
   assert (np.diff(z[np.argsort(x)]) >= 0).all()
-  assert np.isfinite(posterior.normal_scores(np.array([-9.0, 1e9]), x)).all()
+  assert np.isfinite(ranks.normal_scores(np.array([-9.0, 1e9]), x)).all()
 
 
 def test_r2_equals_scikit_learn():
   values = GEN.normal(3, 2, 500)
-  z = posterior.normal_scores(values, values)
+  z = ranks.normal_scores(values, values)
   q = np.stack([0.8 * z + 0.1 * GEN.normal(size=500), np.zeros(500)], 1)
   one = Guess("continuous", q, np.zeros((500, 2)))
   predicted = np.quantile(values, scipy_stats.norm.cdf(q[:, 0]))
@@ -83,7 +83,7 @@ def test_r2_equals_scikit_learn():
 def test_r2_of_ranks_is_of_their_mean():
   """A law of four parts of the ranks predicts its mean, whatever its first part is."""
   values = GEN.normal(size=4000)
-  z = posterior.normal_scores(values, values)
+  z = ranks.normal_scores(values, values)
   parts = np.minimum((scipy_stats.norm.cdf(z) * 4).astype(int), 3)
   sure = Guess("continuous", np.eye(4)[parts], np.zeros((4000, 2)))
   assert score.r2(sure, values, values)[0] > 0.8
@@ -136,8 +136,8 @@ def test_tilt_is_bayes_rule_at_another_mix():
 
 
 def tied(values):
-  z = posterior.normal_scores(values, values)
-  return z, posterior.tie_edges(values)
+  z = ranks.normal_scores(values, values)
+  return z, ranks.tie_edges(values)
 
 
 def test_tied_values_have_probabilities():

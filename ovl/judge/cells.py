@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ovl import posterior, stats
+from ovl import ranks, stats
 from ovl.judge import leak, score, verdict
 from ovl.judge.frame import Frame as Frame
 from ovl.judge.frame import frame as frame
@@ -111,8 +111,8 @@ def column(name: str, attribute: Attribute, y_N: np.ndarray, frame: Frame) -> Co
       reference = values_SN[s, probe][mask_SN[s, probe]]
       if len(reference):
         known = mask_SN[s]
-        s_SN[s, known] = posterior.normal_scores(values_SN[s, known], reference)
-        edges[s] = posterior.tie_edges(reference)
+        s_SN[s, known] = ranks.normal_scores(values_SN[s, known], reference)
+        edges[s] = ranks.tie_edges(reference)
     finite = attribute.values[known_N]
     if len(finite) < 2 or np.ptp(finite) == 0:
       state = verdict.CONSTANT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovl import posterior
+from ovl import ranks
 from ovl.mi import lanes, methods, statistic
 from ovl.mi.estimate import Estimate
 from ovl.mi.quote import quoted
@@ -56,10 +56,10 @@ def _objections(task: Task, value: float) -> list[str]:
   name = "ross" if pair.kind == "discrete" else "ksg"
   _, critic = methods.critic_of(name, pair.kind)
   every = np.arange(len(pair.x_ND))
-  ranked = pair._replace(x_ND=posterior.normal_scores(pair.x_ND, pair.x_ND))
+  ranked = pair._replace(x_ND=ranks.normal_scores(pair.x_ND, pair.x_ND))
   if pair.kind == "vector":
-    ranks = posterior.normal_scores(pair.y.values, pair.y.values)
-    ranked = ranked._replace(y=pair.y._replace(values=ranks))
+    rank_N = ranks.normal_scores(pair.y.values, pair.y.values)
+    ranked = ranked._replace(y=pair.y._replace(values=rank_N))
   (view,) = lanes.views(ranked, critic, [every], every)
   seen = statistic.number(critic, view, task.settings.seed)
   if pair.groups_N is not None and seen > value:

@@ -77,6 +77,7 @@ def by_posterior(task: Task, found: Lanes) -> Found:
     len(task.parts["train"]),
     certified.low,
     groups_N,
+    floor=posterior.floor_cost(q.stop.weight, len(s_stop)),
   )
 
 

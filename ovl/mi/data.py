@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovl import columns, inputs, posterior
+from ovl import columns, inputs, ranks
 from ovl import split as splitting
 from ovl.inputs.repeats import repeats
 from ovl.types import Attribute, BadInput, Kind
@@ -105,7 +105,7 @@ def determined(pair: Pair) -> str:
     return ""
   rows = len(pair.x_ND)
   y_NM = pair.y.values.reshape(rows, -1)
-  ranked = [posterior.normal_scores(z, z) for z in (pair.x_ND, y_NM)]
+  ranked = [ranks.normal_scores(z, z) for z in (pair.x_ND, y_NM)]
   sides = [_unit(z) for z in (*ranked, pair.x_ND, y_NM)]
   ends = "I has no finite value, or is the entropy of y where its values repeat"
   if np.abs(sides[0].T @ sides[1]).max() > 1 - SAME:

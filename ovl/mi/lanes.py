@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl import grid, nn, posterior, rng
+from ovl import grid, nn, ranks, rng
 from ovl.grid.measure import Measured
 from ovl.inputs.checks import check_level
 from ovl.mi import data
@@ -95,12 +95,12 @@ def views(
   """
   trained = critic.fit is None
   ranked = trained and pair.kind != "discrete"
-  scale = posterior.normal_scores if ranked else posterior.standardised
+  scale = ranks.normal_scores if ranked else ranks.standardised
   x_ND, values = scale(pair.x_ND, pair.x_ND[fitted_N]), pair.y.values
   if pair.kind == "discrete":
     s = values.astype(np.int32)
   elif pair.kind == "continuous":
-    s = posterior.normal_scores(values, values[fitted_N]).astype(np.float32)
+    s = ranks.normal_scores(values, values[fitted_N]).astype(np.float32)
   else:
     s = scale(values, values[fitted_N]).astype(np.float32)
   return [view(x_ND[rows], s[rows], pair.y.outputs) for rows in parts]

@@ -10,7 +10,7 @@ import numpy as np
 from ovl import stats
 from ovl.mi import data, estimate
 from ovl.mi.estimate import Estimate
-from ovl.mi.task import Candidate, Task, entropy
+from ovl.mi.task import Candidate, Task, entropy, entropy_high
 
 FEWEST_UNITS = 5  # for an interval
 
@@ -76,12 +76,13 @@ def _number(task: Task, one: Candidate, extrapolated: bool) -> _Number:
   )
   up = max(one.gain, 0.0)
   nats, H = one.nats + up * extrapolated, np.nan
-  high = high + up * (1 + extrapolated)
+  high = high + up * (1 + extrapolated) + found.floor
   if pair.kind == "discrete":
     H = entropy(pair.y.values, pair.y.outputs)
     if one.critic.unit == "nats":
-      # I is at most H(S): the estimate and both its ends, by one monotone map.
-      nats, low, high = min(nats, H), min(low, H), min(high, H)
+      # I is at most H(S), which is itself known up to an interval.
+      most = entropy_high(pair.y.values, pair.y.outputs, task.settings.level)
+      nats, low, high = min(nats, H), min(low, H), min(high, most)
   return _Number(nats, low, high, H)
 
 

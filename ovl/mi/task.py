@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats as scipy_stats
 
 from ovl import exchange, stats
 from ovl.mi.data import Pair
@@ -27,6 +28,7 @@ class Found(NamedTuple):
     certified_low: nats, or nan.
     units: the unit of each row of report.
     recognised: y exchanged by whole groups reads much the same.
+    floor: nats that the least weight of labels alone may have taken off.
   """
 
   metric: Metric
@@ -39,6 +41,7 @@ class Found(NamedTuple):
   certified_low: float
   units: np.ndarray | None
   recognised: bool = False
+  floor: float = 0.0
 
   @property
   def learns(self) -> bool:
@@ -116,4 +119,22 @@ class Task(NamedTuple):
 def entropy(s_N: np.ndarray, K: int) -> float:
   """H(S) with Miller and Madow's correction, nats."""
   present = int((np.bincount(s_N, minlength=K) > 0).sum())
-  return stats.entropy(s_N, K) + (present - 1) / (2 * len(s_N))
+  corrected = stats.entropy(s_N, K) + (present - 1) / (2 * len(s_N))
+  return float(min(corrected, np.log(max(present, 1))))
+
+
+def entropy_high(s_N: np.ndarray, K: int, level: float) -> float:
+  """Upper end of H(S), nats: what plug-in misses, chi-square / 2N, and its error.
+
+  Where all classes are alike the surprise -log p has no spread and the first is all.
+
+  References:
+    Harris (1975), The statistical estimation of entropy in the non-parametric case.
+  """
+  count_K = np.bincount(s_N, minlength=K)
+  p_K = count_K[count_K > 0] / len(s_N)
+  H = stats.entropy(s_N, K)
+  spread = np.sqrt(max((p_K * np.log(p_K) ** 2).sum() - H**2, 0.0) / len(s_N))
+  missed = scipy_stats.chi2.ppf(level, max(len(p_K) - 1, 1)) / (2 * len(s_N))
+  most = H + missed + scipy_stats.norm.ppf((1 + level) / 2) * spread
+  return float(min(most, np.log(len(p_K))))
