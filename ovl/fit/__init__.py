@@ -7,6 +7,7 @@ from ovl.fit.lanes import Own as Own
 from ovl.fit.lanes import Start as Start
 from ovl.fit.program import make_program as make_program
 from ovl.fit.program import programs as programs
+from ovl.fit.program import schedule as schedule
 from ovl.fit.settings import Settings as Settings
 from ovl.fit.study import Setup as Setup
 from ovl.fit.study import Study as Study

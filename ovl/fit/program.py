@@ -18,14 +18,22 @@ from ovl.fit.lanes import RATE, TASK_ALONE, Own, Transform, batch, keyed
 from ovl.fit.settings import Settings
 from ovl.types import Model, Params, TrainState
 
+MOMENTUM = 0.9  # of SGD
 
-def optimiser(settings: Settings, steps: int, epochs: int) -> optax.GradientTransformation:
-  """Adam or SGD; the rate falls by a cosine, or to a tenth at each milestone."""
-  rate = optax.cosine_decay_schedule(settings.learning_rate, max(steps, 1))
+
+def schedule(settings: Settings, steps: int) -> optax.Schedule:
+  """The rate at every step: a cosine to 0, or a tenth from each milestone on."""
   if settings.milestones:
-    at = {m * steps // epochs: 0.1 for m in settings.milestones}
-    rate = optax.piecewise_constant_schedule(settings.learning_rate, at)
-  tx = optax.adam(rate) if settings.optimiser == "adam" else optax.sgd(rate, momentum=0.9)
+    at = {m * steps // settings.epochs: 0.1 for m in settings.milestones}
+    return optax.piecewise_constant_schedule(settings.learning_rate, at)
+  return optax.cosine_decay_schedule(settings.learning_rate, max(steps, 1))
+
+
+def optimiser(settings: Settings, steps: int) -> optax.GradientTransformation:
+  """Adam or SGD, at the scheduled rate."""
+  rate = schedule(settings, steps)
+  adam = settings.optimiser == "adam"
+  tx = optax.adam(rate) if adam else optax.sgd(rate, momentum=MOMENTUM)
   if settings.weight_decay:
     tx = optax.chain(optax.add_decayed_weights(settings.weight_decay), tx)
   return tx
@@ -109,7 +117,7 @@ def programs(
   transform: Transform | None,
 ) -> Programs:
   """Initialisation, step and data order of all networks."""
-  tx = at_own_rate(optimiser(settings, settings.epochs * epoch_steps, settings.epochs))
+  tx = at_own_rate(optimiser(settings, settings.epochs * epoch_steps))
   born = mesh.sharding(grid, "seed")
 
   def init(key_S: Key[Array, " s"], some: step.Batch) -> TrainState:
