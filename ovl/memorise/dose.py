@@ -12,12 +12,13 @@ from ovl import stats
 from ovl.memorise import nulls, scores
 from ovl.memorise.lanes import Case, World
 from ovl.memorise.outputs import AS_IT_IS, Outputs, gather
+from ovl.memorise.regimes import Found, verdict
 from ovl.memorise.settings import Settings
 from ovl.run import Run
 from ovl.types import Row
 
 APART = 1_000_000  # between the seeds of networks and those of the null run
-PLAIN: Mapping[str, float] = {}
+Way = tuple[tuple[str, Any], ...]  # (name, weight) of a mitigation, ("regime", name), or ()
 METRICS = (
   "spurious_score", "spurious_score_others", "m_shift", "spurious_accuracy",
   "task_accuracy", "legacy_rejected",
@@ -25,12 +26,12 @@ METRICS = (
 
 
 class Cell(NamedTuple):
-  """One pattern at one dose under one mitigation, S networks.
+  """One pattern at one dose under one way of training, S networks.
 
   Attributes:
     pattern: its name.
     dose: how many examples carry it; 0: none.
-    weights: of the mitigation, () where there is none.
+    way: of training, () as it is.
     null: networks of other seeds, none planted: what the test says of nothing.
     by_metric: metric -> `[S]`.
     alive: `[S]`.
@@ -38,7 +39,7 @@ class Cell(NamedTuple):
 
   pattern: str
   dose: int
-  weights: tuple[tuple[str, float], ...]
+  way: Way
   null: bool
   by_metric: dict[str, np.ndarray]
   alive: np.ndarray
@@ -51,55 +52,62 @@ class Cell(NamedTuple):
   @property
   def setting(self) -> str:
     """Of rows."""
-    return json.dumps({"dose": self.dose} | dict(self.weights))
+    return json.dumps({"dose": self.dose} | dict(self.way))
 
 
 class _Plan(NamedTuple):
   """The networks of a study, and which of them belong together."""
 
   cases: list[Case]
-  groups: list[tuple[str, int, tuple[tuple[str, float], ...], bool, list[int]]]
+  groups: list[tuple[str, int, Way, bool, list[int]]]
 
 
-def _plan(made: Settings, seeds: Sequence[int]) -> _Plan:
+def _plan(made: Settings, seeds: Sequence[int], regime: str) -> _Plan:
   """Unplanted networks serve every pattern; a network's three seeds are one number."""
   nothing = {name: 0.0 for name in sorted(made.mitigations)}
-  tried: list[tuple[tuple[str, float], ...]] = [()]
+  tried: list[Way] = [()]
   for name, each in sorted(made.mitigations.items()):
     tried += [((name, float(weight)),) for weight in each]
+  if regime:  # a program of its own, which has its own weights
+    nothing, tried = {}, [(("regime", regime),)]
   cases: list[Case] = []
   groups = []
 
-  def add(pattern: str, dose: int, weights: Any, apart: int = 0) -> list[int]:
-    start = len(cases)
-    mine = nothing | dict(weights)
+  def add(pattern: str, dose: int, way: Way, apart: int = 0) -> list[int]:
+    start, mine = len(cases), nothing | ({} if regime else dict(way))
     cases.extend(Case(pattern if dose else "", dose, s + apart, s, s, mine) for s in seeds)
     return list(range(start, len(cases)))
 
-  for weights in tried:
-    untouched = add("", 0, weights)
-    apart = add("", 0, weights, APART) if not weights else []
+  for way in tried:
+    untouched = add("", 0, way)
+    apart = add("", 0, way, APART) if not way else []
     for pattern in made.patterns:
-      groups.append((pattern, 0, weights, False, untouched))
+      groups.append((pattern, 0, way, False, untouched))
       if apart:
-        groups.append((pattern, 0, weights, True, apart))
+        groups.append((pattern, 0, way, True, apart))
       for dose in made.planted:
-        groups.append((pattern, dose, weights, False, add(pattern, dose, weights)))
+        groups.append((pattern, dose, way, False, add(pattern, dose, way)))
   return _Plan(cases, groups)
 
 
 def cells(run: Run, world: World, made: Settings, seeds: Sequence[int]) -> list[Cell]:
-  """Trains all networks of the study and scores them."""
-  plan = _plan(made, seeds)
+  """Trains all networks of the study and scores them, a program a regime."""
+  worlds, out = {"": world, **world.regimes}, []
   readings = [AS_IT_IS, *((name, None) for name in made.patterns)]
-  found = gather(run, world, plan.cases, readings, made.lanes)
-  return [
-    Cell(
-      pattern, dose, weights, null,
-      _scored(found, at, 1 + made.patterns.index(pattern), world, made), found.alive[at],
-    )
-    for pattern, dose, weights, null, at in plan.groups
-  ]  # fmt: skip
+  for number, (regime, mine) in enumerate(worlds.items()):
+    low, high = number / len(worlds), (number + 1) / len(worlds)
+    here = run.part(low, high, f"{regime}: " if regime else "")
+    plan = _plan(made, seeds, regime)
+    kept = [regime] if regime else []
+    found = gather(here, mine, plan.cases, readings, made.lanes, *kept)
+    out += [
+      Cell(
+        pattern, dose, way, null,
+        _scored(found, at, 1 + made.patterns.index(pattern), world, made), found.alive[at],
+      )
+      for pattern, dose, way, null, at in plan.groups
+    ]  # fmt: skip
+  return out
 
 
 def _scored(
@@ -126,24 +134,26 @@ def rows(
 ) -> list[Row]:
   """Every number of a study of doses, models first, then what they say together."""
   out = [row for cell in found for row in _of_models(cell, base, seeds)]
-  twins = {(c.pattern, c.weights): c for c in found if not c.dose and not c.null}
+  twins = {(c.pattern, c.way): c for c in found if not c.dose and not c.null}
   chance = {k: c.by_metric["spurious_score"][c.alive].mean() for k, c in twins.items()}
   for cell in found:
-    own = chance[cell.pattern, cell.weights]
+    own = chance[cell.pattern, cell.way]
     out += _together(cell, base, made.level, float(own))
   tested = [cell for cell in found if cell.dose or cell.null]
-  differences = [_difference(c, twins[c.pattern, c.weights], made.level) for c in tested]
+  differences = [_difference(c, twins[c.pattern, c.way], made.level) for c in tested]
   p = np.array(
     [d.p if c.dose else np.nan for c, d in zip(tested, differences, strict=True)]
   )
   adjusted = stats.holm(p)
-  sure: dict[tuple[str, Any], list[int]] = {}
+  sure: dict[tuple[str, Way], list[int]] = {}
+  left: dict[tuple[str, int, Way], tuple[nulls.Difference, bool]] = {}
   for cell, d, p_family in zip(tested, differences, adjusted, strict=True):
     p_said = float(d.p if cell.null else p_family)
     learnt = p_said <= 1 - made.level and d.low > 0
     if cell.dose:
-      here = sure.setdefault((cell.pattern, cell.weights), [])
+      here = sure.setdefault((cell.pattern, cell.way), [])
       here += [cell.dose] if learnt else []
+      left[cell.pattern, cell.dose, cell.way] = d, learnt
     out.append(
       _base(cell, base)._replace(
         metric="excess_spurious_score", value=d.mean, low=d.low, high=d.high,
@@ -151,16 +161,16 @@ def rows(
         verdict="memorised" if learnt else "no evidence",
       )
     )  # fmt: skip
-  for (pattern, weights), doses in sure.items():
-    cell = twins[pattern, weights]
+  for (pattern, way), doses in sure.items():
+    cell = twins[pattern, way]
     out.append(
       _base(cell, base)._replace(
-        subject="planted", setting=json.dumps(dict(weights)), metric="least_dose",
+        subject="planted", setting=json.dumps(dict(way)), metric="least_dose",
         unit="examples", value=min(doses) if doses else None,
         verdict="memorised" if doses else "no evidence", num_seeds=len(seeds),
       )
     )  # fmt: skip
-  return out + list(_mitigated(found, twins, base, made.level))
+  return out + list(_prevented(found, twins, left, base, made))
 
 
 def _base(cell: Cell, base: Row) -> Row:
@@ -191,7 +201,7 @@ def _together(cell: Cell, base: Row, level: float, chance: float) -> Iterator[Ro
 
 
 def _both(cell: Cell, twins: Mapping[Any, Cell]) -> np.ndarray:
-  return cell.alive & twins[cell.pattern, cell.weights].alive
+  return cell.alive & twins[cell.pattern, cell.way].alive
 
 
 def _difference(
@@ -201,25 +211,37 @@ def _difference(
   return nulls.paired(cell.by_metric[metric][both], twin.by_metric[metric][both], level)
 
 
-def _mitigated(
-  found: Sequence[Cell], twins: Mapping[Any, Cell], base: Row, level: float
+def _prevented(
+  found: Sequence[Cell],
+  twins: Mapping[Any, Cell],
+  left: Mapping[tuple[str, int, Way], tuple[nulls.Difference, bool]],
+  base: Row,
+  made: Settings,
 ) -> Iterator[Row]:
-  """What a mitigation takes off the excess score, and what off the accuracy."""
-  plain = {(c.pattern, c.dose): c for c in found if not c.weights and not c.null}
-  tried = [cell for cell in found if cell.weights and cell.dose]
+  """What a way of training takes off the excess score, and what off the accuracy."""
+  plain = {(c.pattern, c.dose): c for c in found if not c.way and not c.null}
+  tried = [cell for cell in found if cell.way and cell.dose]
   out = []
   for cell in tried:
-    without, twin = plain[cell.pattern, cell.dose], twins[cell.pattern, cell.weights]
+    without, twin = plain[cell.pattern, cell.dose], twins[cell.pattern, cell.way]
     bare = plain[cell.pattern, 0]
     every = cell.alive & without.alive & twin.alive & bare.alive
     score = lambda c, on=every: c.by_metric["spurious_score"][on]  # noqa: E731
-    gain = nulls.paired(score(without) - score(bare), score(cell) - score(twin), level)
-    cost = _difference(without, cell, level, "task_accuracy")
+    gain = nulls.paired(score(without) - score(bare), score(cell) - score(twin), made.level)
+    cost = _difference(without, cell, made.level, "task_accuracy")
     out.append((cell, int(every.sum()), gain, cost))
   adjusted = stats.holm(np.array([gain.p for _, _, gain, _ in out]))
   for (cell, kept, gain, cost), p in zip(out, adjusted, strict=True):
-    for metric, d, p_said in (("removed_score", gain, p), ("task_cost", cost, None)):
-      yield _base(cell, base)._replace(
-        metric=metric, value=d.mean, low=d.low, high=d.high, level=level,
-        p=None if p_said is None else float(p_said), num_seeds=kept,
-      )  # fmt: skip
+    less = float(p) <= 1 - made.level and gain.low > 0
+    untouched = twins[cell.pattern, cell.way]
+    said = Found(
+      *left[cell.pattern, cell.dose, ()], *left[cell.pattern, cell.dose, cell.way], less,
+      float(untouched.by_metric["spurious_score"][untouched.alive].mean()),
+    )  # fmt: skip
+    word, flag = verdict(said, made.negligible), "at_ceiling" * said.at_ceiling
+    mine = _base(cell, base)._replace(level=made.level, num_seeds=kept)
+    yield mine._replace(
+      metric="removed_score", value=gain.mean, low=gain.low, high=gain.high, p=float(p),
+      verdict=word, flag=flag,
+    )  # fmt: skip
+    yield mine._replace(metric="task_cost", value=cost.mean, low=cost.low, high=cost.high)

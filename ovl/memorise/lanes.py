@@ -25,23 +25,36 @@ class World(NamedTuple):
     model: the network.
     x_N: training images `[N, H, W, C]`.
     y_N: their classes.
+    x_V: images that no network trains on, and that nothing is scored on.
+    y_V: their classes.
     x_M: test images.
     y_M: their classes.
     target: the class whose examples carry the pattern.
     settings: how networks are trained.
     plan: mitigations, clipping.
     weights: of the step, the same for all networks.
+    patience: of early stopping, judged by the images V; 0: none.
+    regimes: name -> the same images under another way of training.
   """
 
   model: Model
   x_N: np.ndarray
   y_N: np.ndarray
+  x_V: np.ndarray
+  y_V: np.ndarray
   x_M: np.ndarray
   y_M: np.ndarray
   target: int
   settings: fit.Settings
   plan: step.Plan = step.Plan()
   weights: Mapping[str, float] = MappingProxyType({})
+  patience: int = 0
+  regimes: Mapping[str, World] = MappingProxyType({})
+
+  @property
+  def early(self) -> fit.Early | None:
+    """Who judges when a network is done, if anybody."""
+    return fit.Early(self.x_V, self.y_V, self.patience) if self.patience else None
 
   @property
   def shape(self) -> plant.Shape:
@@ -99,6 +112,9 @@ def as_pytorch(model: Model) -> Model:
     params, state = model.init(key, x_B)
     drawn = {}
     for number, (name, layer) in enumerate(sorted(params.items())):
+      if "kernel" not in layer:  # scales and shifts start alike in both
+        drawn[name] = layer
+        continue
       bound = np.prod(layer["kernel"].shape[:-1]) ** -0.5
       mine = jax.random.fold_in(key, number)
       drawn[name] = {
@@ -190,7 +206,9 @@ def train(
   S, N = len(cases), len(world.x_N)
   keys = jax.vmap(jax.random.key)(jnp.array([case.network for case in cases]))
   aim = objective(world, cases)
-  aim = aim._replace(snapshots=snapshots, lanes=aim.lanes._replace(start=start))
+  aim = aim._replace(
+    snapshots=snapshots, lanes=aim.lanes._replace(start=start), early=world.early
+  )
   rows = np.broadcast_to(np.arange(N), (S, N))
   nets = fit.fit(
     world.model, world.x_N, world.y_N, rows, keys, world.settings, Run({}).mesh(S), None,

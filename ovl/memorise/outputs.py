@@ -29,7 +29,12 @@ class Outputs(NamedTuple):
 
 
 def gather(
-  run: Run, world: World, cases: Sequence[Case], readings: Sequence[Reading], most: int
+  run: Run,
+  world: World,
+  cases: Sequence[Case],
+  readings: Sequence[Reading],
+  most: int,
+  *stage: str,
 ) -> Outputs:
   """Trains every case and reads it under every pattern, chunk by chunk.
 
@@ -39,6 +44,7 @@ def gather(
     cases: S of them; a drawn pattern is read as each case draws it.
     readings: P patterns.
     most: networks at once.
+    *stage: names of where the chunks are kept.
   """
   parts = lanes.chunks(cases, most)
   found = []
@@ -48,7 +54,7 @@ def gather(
     def make(mine: Sequence[Case] = mine, here: Run = here) -> list[Outputs]:
       return [_of_chunk(here, world, mine, readings)]
 
-    found += run.stage("outputs", str(number), make=make, of=Outputs)
+    found += run.stage("outputs", *stage, str(number), make=make, of=Outputs)
   whole = Outputs(*(np.concatenate(leaves) for leaves in zip(*found, strict=True)))
   return Outputs(*(leaf[: len(cases)] for leaf in whole))
 

@@ -166,13 +166,19 @@ def _least(row: Row) -> str:
 def _mitigations(rows: list[Row]) -> Table:
   lines = []
   for row in aggregate(rows, metric="removed_score"):
-    cost = aggregate(rows, metric="task_cost", attribute=row.attribute, setting=row.setting)
+    same = {"attribute": row.attribute, "setting": row.setting}
+    (cost,), (left,) = (
+      aggregate(rows, metric=metric, **same)
+      for metric in ("task_cost", "excess_spurious_score")
+    )
     lines.append([
-      row.attribute, varied(row), number(setting(row)["dose"], 0), interval(row, 3),
-      p_value(row.p), interval(cost[0], 3),
+      row.attribute, varied(row), number(setting(row)["dose"], 0), interval(left, 3),
+      interval(row, 3), p_value(row.p), interval(cost, 3),
+      row.verdict + ", at the ceiling" * (row.flag == "at_ceiling"),
     ])  # fmt: skip
-  heads = ("pattern", "with", "examples", "taken off the excess", "p", "accuracy lost")
-  return Table(heads, "htnnnn", lines)
+  heads = ("pattern", "with", "examples", "excess", "taken off the excess", "p",
+           "accuracy lost", "")  # fmt: skip
+  return Table(heads, "htnnnnnv", lines)
 
 
 def _of_features(rows: list[Row]) -> list[Table]:

@@ -15,7 +15,9 @@ from ovl.report.drawing import SOFT, inches, render
 from ovl.report.page import Picture
 from ovl.types import Row
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+COLOURS = (
+  "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999",
+)  # fmt: skip
 
 
 def setting(row: Row) -> dict[str, Any]:
@@ -26,7 +28,9 @@ def setting(row: Row) -> dict[str, Any]:
 
 def varied(row: Row) -> str:
   """What was varied besides the dose, in words."""
-  return ", ".join(f"{k} {v:g}" for k, v in setting(row).items() if k != "dose")
+  there = {k: v for k, v in setting(row).items() if k != "dose"}
+  words = [v if k == "regime" else f"{k} {v:g}" for k, v in there.items()]
+  return ", ".join(words).replace("_", " ")
 
 
 def aggregate(rows: Sequence[Row], **wanted: str) -> list[Row]:
@@ -89,28 +93,45 @@ def curves(rows: list[Row]) -> Figure:
 
 
 def against(rows: list[Row]) -> Figure:
-  """Spurious score and task accuracy of every cell, a panel a pattern."""
-  names = list(dict.fromkeys(row.attribute for row in rows))
+  """Spurious score and task accuracy, a panel a pattern, a colour a way of training."""
+  cells = [r for r in aggregate(rows, metric="spurious_score") if r.subject != "null"]
+  names = list(dict.fromkeys(row.attribute for row in cells))
+  ways = list(dict.fromkeys(varied(row) for row in cells))
   figure, panels = _panels(names)
   for name, axes in zip(names, panels, strict=True):
-    for row in aggregate(rows, attribute=name, metric="spurious_score"):
-      if row.subject == "null":
-        continue
-      other = aggregate(
-        rows, attribute=name, metric="task_accuracy", setting=row.setting,
-        subject=row.subject,
-      )[0]  # fmt: skip
-      (x, dx), (y, dy) = _span(row), _span(other)
-      axes.errorbar(
-        x, y, xerr=dx, yerr=dy, fmt="o", ms=3.5, elinewidth=0.7, color="#0072B2"
-      )
-      said = f"{setting(row)['dose']:g}" + (f", {varied(row)}" if varied(row) else "")
-      axes.annotate(
-        said, (x, y), (3, 3), textcoords="offset points", fontsize=6, color=SOFT
-      )
+    for way, colour in zip(ways, COLOURS * 9, strict=False):
+      mine = [r for r in cells if r.attribute == name and varied(r) == way]
+      spans = []
+      for row in mine:
+        (other,) = aggregate(
+          rows, attribute=name, metric="task_accuracy", setting=row.setting,
+          subject=row.subject,
+        )  # fmt: skip
+        (x, dx), (y, dy) = _span(row), _span(other)
+        axes.errorbar(x, y, dy, dx, fmt="o", ms=3, elinewidth=0.6, color=colour)
+        axes.annotate(
+          f"{setting(row)['dose']:g}", (x, y), (2, 2), textcoords="offset points",
+          fontsize=6, color=SOFT,
+        )  # fmt: skip
+        spans.append((x, y))
+      axes.plot(*zip(*spans, strict=True), color=colour, lw=0.7, label=way or "as it is")
     axes.set_xlabel("spurious score")
     axes.set_ylabel("task accuracy")
+  if len(ways) > 1:
+    _beside(figure, panels[0])
   return figure
+
+
+def _beside(figure: Figure, axes: Axes) -> None:
+  """The legend of one panel for all, in a strip of its own on the right."""
+  width, height = figure.get_size_inches()
+  places = [one.get_position() for one in figure.axes]
+  figure.set_size_inches(width + 1.3, height)
+  for one, box in zip(figure.axes, places, strict=True):
+    shrunk = width / (width + 1.3)
+    one.set_position((box.x0 * shrunk, box.y0, box.width * shrunk, box.height))
+  handles, words = axes.get_legend_handles_labels()
+  figure.legend(handles, words, loc="center right", fontsize=7)
 
 
 def _span(row: Row) -> tuple[float, list[list[float]]]:

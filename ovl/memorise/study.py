@@ -67,11 +67,17 @@ def study(run: Run) -> Result:
   about = run.about(
     verb="memorise", title=f"{data.name}: {TITLES[made.question]}", dataset=data.name,
     task=base.task, model=base.model, num_models=len(seeds), level=made.level,
-    split={"train": len(setup.x_N), "test": len(setup.x_M)},
-    notes=[note for note in (data.note, THREAT[made.question], _seeds(seeds)) if note],
+    split={name: len(x) for name, x in _parts(setup).items() if len(x)},
+    notes=list(
+      filter(None, (data.note, THREAT[made.question], _seeds(seeds), _prevents(made)))
+    ),
     warnings=_warnings(rows), attributes=_pictures(setup, made),
   )  # fmt: skip
   return Result(rows, about)
+
+
+def _parts(setup: World) -> dict[str, np.ndarray]:
+  return {"train": setup.x_N, "validation": setup.x_V, "test": setup.x_M}
 
 
 def _pictures(setup: World, made: Settings) -> dict[str, dict[str, Any]]:
@@ -89,6 +95,19 @@ def _seeds(seeds: Sequence[int]) -> str:
     f"The unit is the network: {len(seeds)} seeds; each settles initialisation and order "
     "of the data, which images carry the pattern, and the pattern where it is drawn, by "
     "streams of their own."
+  )
+
+
+def _prevents(made: Settings) -> str:
+  """What the verdicts on ways of training test."""
+  if not made.regimes and not made.mitigations:
+    return ""
+  return (
+    "A way of training prevents where the upper end of the excess over its own twins is "
+    f"below {made.negligible:g}; it reduces where the excess is smaller than without it, "
+    f"paired by seed, at p <= {1 - made.level:.2g} by Holm; it does not prevent where the "
+    "excess is above 0 at that level. Where its twins score so high by themselves that the "
+    "excess without it has no room (at the ceiling), it neither prevents nor reduces."
   )
 
 
