@@ -85,4 +85,7 @@ def get_config(*words: str) -> ConfigDict:
       c.memorise.patterns = ("A", "C", "X")
     elif not {"forget", "leak", "member"}.intersection(words):
       c.memorise.patterns, c.memorise.doses = ("S2", "R3"), (0, 3)
+    if "prevents" in words:
+      some = ("dropout", "early_stopping")
+      c.memorise.regimes = {name: c.memorise.regimes[name] for name in some}
   return c

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ovl import load, report
+from ovl.cli import experiment
 from ovl.memorise import dose as dose_
 from ovl.memorise import lanes, page, settings
 from ovl.memorise.study import study
@@ -285,6 +286,24 @@ def test_networks_of_a_patience_are_judged_by_the_validation_share():
   kernels = [np.asarray(nets.params["fc1"]["kernel"]) for nets in (stopped, junk, whole)]
   assert (kernels[0] != kernels[1]).any()
   assert (kernels[0] != kernels[2]).any()
+
+
+def test_the_experiment_runs_and_its_page_has_score_against_accuracy(tmp_path):
+  words = ["--config=memorise:prevents,smoke"]
+  asked = experiment.named(words, "memorise")[0].to_dict()
+  assert set(asked["memorise"]["regimes"]) == {"dropout", "early_stopping"}
+  asked["fit"] |= {"epochs": 8, "milestones": (6,)}
+  asked["memorise"]["patterns"] = ("R3",)
+  result = study(Run(asked))
+  tried = [row for row in result.rows if row.metric == "removed_score"]
+  assert len(tried) == 2
+  known = {"nothing to prevent", "prevents", "reduces", "does not prevent", "undecided"}
+  assert {word for row in tried for word in row.verdict.split(", ")} <= known
+  assert len([row for row in result.rows if row.metric == "task_cost"]) == 2
+  home = report.write(page, result.rows, result.about, tmp_path)
+  assert "Score and accuracy" in home.read_text()
+  assert "taken off the excess" in home.read_text()
+  assert (tmp_path / "plots" / "accuracy.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(
