@@ -228,7 +228,8 @@ def sections(rows: list[Row], about: About) -> list[Section]:
     )))  # fmt: skip
     out.append(Section("Score and accuracy", picture=render(
       "accuracy", lambda: against(rows), "Spurious score against task accuracy",
-      "A dot a pattern, dose and mitigation, with intervals over seeds.",
+      "A dot a dose, its number beside it, a colour a way of training; both intervals are "
+      "over seeds.",
     )))  # fmt: skip
   out += [Section(title, table=table) for title, table in
           zip(("What was found", "More"), terminal(rows, about), strict=False)]  # fmt: skip

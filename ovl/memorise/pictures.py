@@ -87,9 +87,7 @@ def curves(rows: list[Row]) -> Figure:
     axes.set_xlim(-0.3, len(doses) - 0.7)
     axes.set_xlabel("examples with the pattern")
     axes.set_ylabel("spurious score")
-    if len(ways) > 1:
-      axes.legend(fontsize=6.5)
-  return figure
+  return _beside(figure, panels[0])
 
 
 def against(rows: list[Row]) -> Figure:
@@ -117,21 +115,21 @@ def against(rows: list[Row]) -> Figure:
       axes.plot(*zip(*spans, strict=True), color=colour, lw=0.7, label=way or "as it is")
     axes.set_xlabel("spurious score")
     axes.set_ylabel("task accuracy")
-  if len(ways) > 1:
-    _beside(figure, panels[0])
-  return figure
+  return _beside(figure, panels[0])
 
 
-def _beside(figure: Figure, axes: Axes) -> None:
-  """The legend of one panel for all, in a strip of its own on the right."""
-  width, height = figure.get_size_inches()
-  places = [one.get_position() for one in figure.axes]
-  figure.set_size_inches(width + 1.3, height)
-  for one, box in zip(figure.axes, places, strict=True):
-    shrunk = width / (width + 1.3)
-    one.set_position((box.x0 * shrunk, box.y0, box.width * shrunk, box.height))
+def _beside(figure: Figure, axes: Axes) -> Figure:
+  """The legend of one panel for all, where there is a choice, in a strip on the right."""
   handles, words = axes.get_legend_handles_labels()
-  figure.legend(handles, words, loc="center right", fontsize=7)
+  if len(words) > 1:
+    width, height = figure.get_size_inches()
+    places = [one.get_position() for one in figure.axes]
+    figure.set_size_inches(width + 1.4, height)
+    shrunk = width / (width + 1.4)
+    for one, box in zip(figure.axes, places, strict=True):
+      one.set_position((box.x0 * shrunk, box.y0, box.width * shrunk, box.height))
+    figure.legend(handles, words, loc="center right", fontsize=7)
+  return figure
 
 
 def _span(row: Row) -> tuple[float, list[list[float]]]:
