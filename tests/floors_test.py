@@ -30,6 +30,7 @@ FLOORS = {
       "posterior",
       "ranks",
       "inputs",
+      "gang",
     ],
     0,
   ),
@@ -49,6 +50,7 @@ FLOORS = {
   **dict.fromkeys(["audit", "unlearn", "memorise"], 4),
   "bench": 5,  # measures programs through their doors
   "cli": 6,
+  **dict.fromkeys(["sweep", "__main__"], 7),  # command lines of cli's
 }
 METHODS = {"datasets", "models", "critics", "mitigations", "erasers", "releases"}
 FLAX_ONLY_IN = "models"
