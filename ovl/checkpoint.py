@@ -2,39 +2,128 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import os
 import pathlib
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ovl import processes
 from ovl.types import BadInput
 
 
+class Saver:
+  """Saves a state again and again, beside the work; the newest few are kept."""
+
+  def __init__(self, path: str | os.PathLike[str] | None, keep: int = 2) -> None:
+    """Opens the folder.
+
+    Args:
+      path: of the checkpoints; None: nothing is saved.
+      keep: how many stay.
+    """
+    self._path, self._manager = path, None
+    if path is not None:
+      options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=True
+      )
+      with self._told():
+        self._manager = ocp.CheckpointManager(
+          pathlib.Path(path).absolute(), options=options
+        )
+
+  def __enter__(self) -> Saver:
+    """For `with`, which waits for what is not yet on disk."""
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    """Waits, and closes the folder."""
+    if self._manager is not None:
+      with self._told():
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+  def save(self, step: int, tree: Any) -> None:
+    """Begins to save a tree; its arrays may be donated as soon as this returns.
+
+    Raises:
+      BadInput: the folder cannot be written, or an earlier save failed.
+    """
+    if self._manager is not None and step not in self._manager.all_steps():
+      with self._told():
+        self._manager.save(step, args=ocp.args.StandardSave(tree))
+
+  @contextlib.contextmanager
+  def _told(self) -> Iterator[None]:
+    try:
+      yield
+    except OSError as error:
+      raise BadInput(f"cannot write {self._path}: {error.strerror or error}") from error
+    except (ValueError, RuntimeError) as error:  # TensorStore's own words for a full disk
+      said = str(error).splitlines()[0][:200]
+      raise BadInput(f"cannot write {self._path}: {said}") from error
+
+
 def save(path: str | os.PathLike[str], step: int, tree: Any) -> None:
-  """Saves `tree` as `step` under `path`, keeping the newest two; returns when on disk.
+  """Saves `tree` as `step` under `path`; returns when on disk.
 
   Raises:
     BadInput: the folder cannot be written.
   """
-  options = ocp.CheckpointManagerOptions(
-    max_to_keep=2, cleanup_tmp_directories=True, enable_async_checkpointing=False
-  )
-  try:
-    with ocp.CheckpointManager(pathlib.Path(path).absolute(), options=options) as manager:
-      manager.save(step, args=ocp.args.StandardSave(tree))
-  except OSError as error:
-    raise BadInput(f"cannot write {path}: {error.strerror}") from error
+  with Saver(path) as saver:
+    saver.save(step, tree)
+
+
+def steps(path: str | os.PathLike[str]) -> list[int]:
+  """Those saved under `path`, the newest first."""
+
+  def look() -> list[int]:
+    if not pathlib.Path(path).is_dir():
+      return []
+    return sorted(map(int, ocp.utils.checkpoint_steps(path)), reverse=True)
+
+  return processes.agreed(look)
 
 
 def latest(path: str | os.PathLike[str]) -> int | None:
   """The newest step under `path`, or None."""
-  if not pathlib.Path(path).is_dir():
-    return None
-  with ocp.CheckpointManager(pathlib.Path(path).absolute()) as manager:
-    return manager.latest_step()
+  return next(iter(steps(path)), None)
+
+
+def _set_aside(path: pathlib.Path, step: int) -> str:
+  """Moves a checkpoint out of the way of the next of that step."""
+  free = (path.with_name(f"{path.name}-damaged-{step}.{n}") for n in itertools.count(1))
+  aside = next(place for place in free if not place.exists())
+  (path / str(step)).rename(aside)
+  return str(aside)
+
+
+def last_good(path: str | os.PathLike[str], like: Any) -> tuple[Any, int] | None:
+  """The newest saved state that can be read, and its step; warns of those that cannot.
+
+  Raises:
+    BadInput: its structure is another than that of `like`.
+  """
+  for step in steps(path):
+    try:
+      return restore(path, like, step), step
+    except BadInput:
+      raise
+    except Exception as error:
+      said = (str(error).splitlines() or [type(error).__name__])[0][:160]
+      aside = processes.agreed(functools.partial(_set_aside, pathlib.Path(path), step))
+      warnings.warn(
+        f"{aside}: a damaged checkpoint ({said}); the one before it is used, or none",
+        stacklevel=2,
+      )
+  return None
 
 
 def restore(path: str | os.PathLike[str], like: Any, step: int | None = None) -> Any:

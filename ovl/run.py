@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import os
 import pathlib
 import time
@@ -19,15 +18,17 @@ from typing import Any, NamedTuple, TypeVar
 from jax.sharding import Mesh
 
 from ovl import about as described
-from ovl import kept, mesh, report, results, workdir
+from ovl import kept, mesh, processes, report, results, workdir
 from ovl.about import About
 from ovl.files import slug
-from ovl.load import nearest, run_file
+from ovl.load import settings as settings_of
 from ovl.progress import Progress, quiet, within
-from ovl.types import BadInput, Row
+from ovl.types import Row
+from ovl.verbs import Verb as Verb
+from ovl.verbs import check, named, page, verb
+from ovl.verbs import verbs as verbs
 
 T = TypeVar("T", bound=tuple)
-NETWORKS = ("seed", "seeds", "dataset", "model", "fit", "split")  # what `ovl.fit` reads
 
 
 class Result(NamedTuple):
@@ -89,7 +90,8 @@ class Run:
   """One run of a verb: where its stages are kept, and who is told how far it is.
 
   Attributes:
-    config: everything that was asked for, as JSON holds it.
+    config: everything that was asked for, as JSON holds it; "mesh" says where it is done
+      and is no part of what a workdir belongs to.
     directory: the workdir; None: nothing is kept.
     progress: called along the way.
     say: told what a person should know before the work.
@@ -109,15 +111,19 @@ class Run:
     Raises:
       BadInput: another config or another process has the folder, or it cannot be written.
     """
-    if self.directory is None:
-      return
+    if self.directory is not None:
+      processes.agreed(self._claim)
+
+  def _claim(self) -> None:
+    assert self.directory is not None
+    asked = workdir.claimed(self.config)
     workdir.check(self.directory)  # a lock is a file as well
     with workdir.locked(self.directory):
-      moved = workdir.set_aside(self.directory, dict(self.config))
+      moved = workdir.set_aside(self.directory, asked)
     if moved:
       self.say(moved)
     self._held.enter_context(workdir.locked(self.directory))
-    workdir.claim(self.directory, dict(self.config))
+    workdir.claim(self.directory, asked)
     workdir.record(self.directory, "running", self.started)
 
   def end(self) -> None:
@@ -141,94 +147,40 @@ class Run:
       *names: of the stage.
       make: called where it is not kept yet.
       of: the NamedTuple.
+
+    Raises:
+      Stopped: the process was asked to end.
     """
-    return kept.arrays(self.path(*names), make, of)
+    processes.check()
+    return kept.arrays(self.path(*names), make, of, self.say)
 
   def rows(self, *names: str, make: Callable[[], list[Row]]) -> list[Row]:
     """The same of rows, one JSON a line."""
-    return kept.rows(self.path(*names), make)
+    processes.check()
+    return kept.rows(self.path(*names), make, self.say)
 
   def mesh(self, models: int) -> Mesh:
-    """The devices, for so many models side by side."""
-    return mesh.make(models)
+    """The devices, for so many models side by side.
+
+    Raises:
+      BadInput: what the config asks for does not fit them.
+    """
+    asked = settings_of(mesh.Settings, self.config.get("mesh", {}), "mesh")
+    return mesh.make(models, asked)
 
   def about(self, **facts: Any) -> About:
     """What every page says of a run, and these facts."""
     return About(
-      config=dict(self.config),
+      config=workdir.claimed(self.config),
       versions=described.versions(),
       devices=described.devices(),
       git=described.commit(),
-      wall_s=round(time.time() - self.started, 2),
+      wall_s=workdir.since(self.started),
       **facts,
     )
 
 
-# ---- verbs ---------------------------------------------------------------------------
-
-
-class Verb(NamedTuple):
-  """A word of the command line.
-
-  Attributes:
-    said: one sentence of help.
-    study: looks up what was asked for, calls `Run.begin`, works, and returns a result.
-    page: module that lays out the rows.
-    config: the experiment it runs by default; "" where it has none.
-    settings: section of a config -> the dataclass that reads it.
-    keys: of a config besides its sections.
-    paths: the most and the names of what may stand after it.
-    flags: its own flags: name, default, help; the default's type is the flag's.
-    asked: paths and flags -> what they add to the config.
-    experiment: paths -> the name of the experiment they stand for; "" for the default.
-    gate: a result and flags -> lines that make the exit status 1.
-  """
-
-  said: str
-  study: Callable[[Run], Result]
-  page: Any
-  config: str = ""
-  settings: Mapping[str, type] = {}
-  keys: tuple[str, ...] = ()
-  paths: tuple[int, str] = (0, "")
-  flags: tuple[tuple[str, Any, str], ...] = ()
-  asked: Callable[[list[str], Mapping[str, Any]], dict[str, Any]] = lambda paths, flags: {}
-  experiment: Callable[[list[str]], str] = lambda paths: ""
-  gate: Callable[[Result, Mapping[str, Any]], list[str]] = lambda result, flags: []
-
-
-def verbs() -> list[str]:
-  """Every room that has a file `verb.py`."""
-  here = pathlib.Path(__file__).parent
-  return sorted(path.parent.name for path in here.glob("*/verb.py"))
-
-
-def verb(name: str) -> Verb:
-  """Finds a verb by its name, or by a file that ends in .py.
-
-  Raises:
-    BadInput: unknown; names the nearest.
-  """
-  if name.endswith(".py"):
-    if not pathlib.Path(name).is_file():
-      raise BadInput(f"ovl {name}: no such file")
-    found = getattr(run_file(pathlib.Path(name)), "VERB", None)
-    if not isinstance(found, Verb):
-      raise BadInput(f"ovl {name}: the file has no VERB = ovl.run.Verb(...)")
-    return found
-  if name not in verbs():
-    raise BadInput(f"ovl {name}: unknown verb: {nearest(name, verbs())}")
-  return importlib.import_module(f"ovl.{name}.verb").VERB
-
-
-def page(name: str) -> Any:
-  """The module that lays out the rows of a verb."""
-  return verb(name).page
-
-
-def named(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-  """The config of a run; of a verb from a file it says so, and what is in that file."""
-  return dict(config) | ({"verb": os.path.abspath(name)} if name.endswith(".py") else {})
+# ---- running -----------------------------------------------------------------------
 
 
 def run(
@@ -253,44 +205,46 @@ def run(
   Raises:
     BadInput: anything a person can mend.
     FloatingPointError: training went to infinity.
+    Stopped: the process was asked to end; the same call goes on.
   """
   mine, config = verb(name), named(name, config)
-  _known(config, mine)
+  check(config, mine)
   this = Run(config, directory, progress, say)
   try:
     result = mine.study(this)
     where = None
     if directory is not None:
-      where = result.report(directory)
-      workdir.record(
-        directory, "complete", this.started, warnings=list(result.about.warnings)
-      )
+      where = pathlib.Path(processes.agreed(functools.partial(_finish, this, result)))
     progress(1.0, "done")
     return result, where
   finally:
     this.end()
 
 
-def _known(config: Mapping[str, Any], mine: Verb) -> None:
-  """Refuses a section that nothing reads."""
-  own = [section.partition(".")[0] for section in mine.settings]
-  known = [*NETWORKS, *own, *mine.keys, *verbs(), "verb"]
-  for key in config:
-    if key not in known:
-      raise BadInput(f"config.{key} is unknown: {nearest(key, known)}")
+def _finish(this: Run, result: Result) -> str:
+  """Writes rows and report; the run is complete from here on."""
+  assert this.directory is not None
+  where = result.report(this.directory)
+  warnings = list(result.about.warnings)
+  workdir.record(this.directory, "complete", this.started, warnings=warnings)
+  return str(where)
 
 
 def complete(
   directory: pathlib.Path, config: Mapping[str, Any], say: Callable[[str], None]
 ) -> bool:
   """Whether this config's run on these very files lies there; says what it moves away."""
-  if not (directory / "config.json").is_file():
-    return False
-  with workdir.locked(directory):
-    moved = workdir.set_aside(directory, dict(config))
-  if moved:
-    say(moved)
-  return workdir.is_complete(directory)
+
+  def look() -> bool:
+    if not (directory / "config.json").is_file():
+      return False
+    with workdir.locked(directory):
+      moved = workdir.set_aside(directory, workdir.claimed(config))
+    if moved:
+      say(moved)
+    return workdir.is_complete(directory)
+
+  return processes.agreed(look)
 
 
 def runner(name: str) -> Callable[..., tuple[Result, pathlib.Path | None]]:

@@ -54,15 +54,15 @@ def collect(
     raise BadInput(f"the model has a tap named {INPUT!r}, the name of the input itself")
   names = [INPUT, *names]
   run = _program(model, max_width)
-  x = mesh.put(jnp.asarray(x_N), grid)
+  x = mesh.put(x_N, grid)
   S, N = rows_SN.shape
   out: list[np.ndarray] = []
   predicted = np.empty((S, N), np.int32)
   for start in range(0, N, batch_size):
     # The last batch is filled up, so that one program serves all.
     index = np.minimum(np.arange(start, start + min(batch_size, N)), N - 1)
-    rows = mesh.put(jnp.asarray(rows_SN[:, index]), grid, "seed")
-    z_L, code = jax.device_get(run(params, state, x, rows))
+    rows = mesh.put(rows_SN[:, index], grid, "seed")
+    z_L, code = mesh.get(run(params, state, x, rows))
     size = min(batch_size, N - start)
     if not out:
       out = [np.empty((S, N, z.shape[-1]), np.float32) for z in z_L]

@@ -44,6 +44,16 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     raise BadInput(f"cannot write {path}: {error.strerror}") from error
 
 
+def claimed(config: Mapping[str, Any]) -> dict[str, Any]:
+  """What a folder belongs to: everything but on which devices it is worked out."""
+  return {key: value for key, value in config.items() if key != "mesh"}
+
+
+def since(started: float) -> float:
+  """Seconds; 0 where the clock was set back."""
+  return round(max(time.time() - started, 0.0), 2)
+
+
 def is_complete(path: pathlib.Path) -> bool:
   """Whether a finished run lies there."""
   return _status(path) == "complete"
@@ -131,7 +141,7 @@ def record(path: pathlib.Path, status: str, started: float, **facts: Any) -> Non
   facts |= {
     "schema": SCHEMA,
     "status": status,
-    "wall_s": round(time.time() - started, 2),
+    "wall_s": since(started),
     "versions": versions(),
     "devices": devices(),
     "git": commit(),

@@ -240,7 +240,7 @@ x = gen.random((64, 8, 8, 1)).astype(np.float32)
 y = (x.mean((1, 2, 3)) > .5).astype(np.int32)
 rows = np.stack([gen.permutation(64)[:32] for _ in range(8)])
 settings = fit.Settings(epochs=1, batch_size=16)
-many, one = mesh.make(8), mesh.make(8, jax.devices()[:1])
+many, one = mesh.make(8), mesh.make(8, devices=jax.devices()[:1])
 assert dict(many.shape) == {"seed": 8, "data": 1}
 assert dict(mesh.make(2).shape) == {"seed": 2, "data": 4}
 a, b = (fit.fit(model, x, y, rows, rng.per_seed(0, 8), settings, m) for m in (many, one))

@@ -35,7 +35,7 @@ FLOORS = {
     0,
   ),
   **dict.fromkeys(
-    ["mesh", "load", "checkpoint", "results", "kept", "arrays", "workdir"], 1
+    ["processes", "mesh", "load", "checkpoint", "results", "arrays", "workdir"], 1
   ),
   **dict.fromkeys(
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
@@ -44,6 +44,7 @@ FLOORS = {
     ["taps", "grid", "judge", "step", "plant", "report", "concepts", "erasure"], 3
   ),
   "kept": 3.1,
+  "verbs": 3.1,
   "run": 3.2,  # the frame of programs
   **dict.fromkeys(["fit", "readings", "mi", "eraser"], 3.4),  # what they are made of
   "subjects": 3.6,

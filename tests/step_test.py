@@ -377,7 +377,7 @@ for name in ("irene", "hsic", "club"):
   order = jnp.stack([jax.random.permutation(jax.random.key(i), 64) for i in range(2)])
   out = {}
   for label, devices in (("eight", jax.devices()), ("one", jax.devices()[:1])):
-    grid = mesh.make(2, devices)
+    grid = mesh.make(2, devices=devices)
     key = mesh.put(rng.per_seed(0, 2), grid, "seed")
     state = jax.vmap(lambda k: step.init(model, tx, k, data, plan))(key)
     # Heads that know something: an untrained one reads 0 of everything.

@@ -21,6 +21,7 @@ class Settings:
     checkpoint: parameters to use in place of training: an Orbax folder that holds
       `{"params": ..., "state": ...}` with a leading seed axis.
     save_every: epochs between checkpoints of an unfinished run.
+    keep: how many checkpoints stay.
   """
 
   epochs: int = 60
@@ -31,10 +32,11 @@ class Settings:
   milestones: tuple[int, ...] = ()
   checkpoint: str = ""
   save_every: int = 20
+  keep: int = 2
 
   def __post_init__(self) -> None:
     """Refuses what cannot train."""
-    for name in ("epochs", "batch_size", "learning_rate", "save_every"):
+    for name in ("epochs", "batch_size", "learning_rate", "save_every", "keep"):
       if getattr(self, name) <= 0:
         raise BadInput(f"fit.{name}={getattr(self, name)}: expected above 0")
     if self.optimiser not in ("adam", "sgd"):

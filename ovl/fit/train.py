@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from ovl import checkpoint, mesh, step
+from ovl import checkpoint, mesh, processes, step
 from ovl.fit import early, lanes, program
 from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
@@ -93,8 +93,8 @@ def fit(
   plan = objective.plan._replace(steps=steps)
   made = program.programs(model, settings, epoch_steps, grid, plan, objective.transform)
   key_S = mesh.put(key_S, grid, "seed")
-  host = (x_N, y_N, dict(objective.attributes), dict(objective.rates))
-  data = step.Batch(*jax.tree.map(jnp.asarray, host))
+  host: Any = (x_N, y_N, dict(objective.attributes), dict(objective.rates))
+  data = mesh.put(step.Batch(*host), grid)
   few = jax.tree.map(lambda leaf: leaf[: min(2, len(x_N))], data.rows)
   state = made.init(key_S, step.Batch(few[0], few[1], few[2], data.rates))
   lanes.check(objective, state, len(x_N), steps)
@@ -105,18 +105,18 @@ def fit(
     given = checkpoint.restore(settings.checkpoint, {"params": first[0], "state": first[1]})
     return Nets(given["params"], given["state"], first[0], first[1])
   everything = (
-    mesh.put(data, grid),
-    mesh.put(jnp.asarray(rows_SN), grid, "seed"),
-    mesh.put(jax.tree.map(jnp.asarray, lanes.own(objective)), grid, "seed"),
+    data,
+    mesh.put(rows_SN, grid, "seed"),
+    mesh.put(lanes.own(objective), grid, "seed"),
     key_S,
   )
   state, kept = _loop(state, everything, made, settings, objective, directory, report)
-  alive, read = jax.device_get((state.alive, state.read))
+  alive, read = mesh.get((state.alive, state.read))
   best: early.Best | None = kept.get("best")
   nets = state if best is None else best
   return Nets(
     nets.params, nets.state, first[0], first[1], alive, read, kept.get("snapshots"),
-    state.opt, None if best is None else np.asarray(best.epoch_S),
+    state.opt, None if best is None else mesh.get(best.epoch_S),
   )  # fmt: skip
 
 
@@ -131,39 +131,43 @@ def _loop(
 ) -> tuple[TrainState, dict[str, Any]]:
   """Epoch after epoch, from where it was left; the last state, and what was kept."""
   data, rows_SN, own_S, key_S = everything
+  grid = rows_SN.sharding.mesh
   epoch_steps = rows_SN.shape[1] // settings.batch_size
   plan = objective.plan._replace(steps=settings.epochs * epoch_steps)
   kept, done = _room(state, objective), 0
-  if directory is not None and (saved := checkpoint.latest(directory)) is not None:
-    state, kept = _restored(directory, state, kept, saved)
-    done = saved
-  for epoch in range(done // epoch_steps, settings.epochs):
-    if _over(kept, objective):
-      break
-    order = made.order(key_S, rows_SN, epoch)
-    losses = []
-    for now in range(epoch * epoch_steps, (epoch + 1) * epoch_steps):
-      run = made.step(step.active(plan, now))
-      state, metrics = run(state, data, order, own_S, key_S)
-      losses.append((metrics["loss"], metrics["alive"]))
-      if now + 1 in objective.snapshots:
-        place, nets = objective.snapshots.index(now + 1), (state.params, state.state)
-        kept["snapshots"] = program.keep(kept["snapshots"], nets, place)
-    if "best" in kept:
-      kept["best"] = made.judge(kept["best"], state, epoch + 1, objective.early)
-    # Read once an epoch: the host must not wait for every step.
-    loss_TS, alive_TS = (
-      np.stack(each) for each in zip(*jax.device_get(losses), strict=True)
-    )
-    if objective.strict:
-      _check_alive(alive_TS, epoch * epoch_steps)
-    last = epoch + 1 == settings.epochs or not alive_TS[-1].any() or _over(kept, objective)
-    if directory is not None and (last or (epoch + 1) % settings.save_every == 0):
-      whole = {"state": state, **kept} if kept else state
-      checkpoint.save(directory, (epoch + 1) * epoch_steps, whole)
-    if not alive_TS[-1].any():
-      break
-    report((epoch + 1) / settings.epochs, f"loss {loss_TS[:, alive_TS[-1]].mean():.3f}")
+  if directory is not None and (
+    found := checkpoint.last_good(directory, {"state": state, **kept})
+  ):
+    kept, done = found
+    state = kept.pop("state")
+  with checkpoint.Saver(directory, settings.keep) as saver:
+    for epoch in range(done // epoch_steps, settings.epochs):
+      if _over(kept, objective):
+        break
+      order = made.order(key_S, rows_SN, mesh.put(np.int32(epoch), grid))
+      first, losses = max(done, epoch * epoch_steps), []
+      for now in range(first, (epoch + 1) * epoch_steps):
+        if processes.stopping():
+          saver.save(now, {"state": state, **kept})
+          raise processes.Stopped
+        run = made.step(step.active(plan, now))
+        state, metrics = run(state, data, order, own_S, key_S)
+        losses.append((metrics["loss"], metrics["alive"]))
+        if now + 1 in objective.snapshots:
+          place, nets = objective.snapshots.index(now + 1), (state.params, state.state)
+          kept["snapshots"] = program.keep(kept["snapshots"], nets, place)
+      if "best" in kept:
+        kept["best"] = made.judge(kept["best"], state, epoch + 1, objective.early)
+      # Read once an epoch: the host must not wait for every step.
+      loss_TS, alive_TS = (np.stack(each) for each in zip(*mesh.get(losses), strict=True))
+      if objective.strict:
+        _check_alive(alive_TS, first)
+      last = epoch + 1 == settings.epochs or not alive_TS[-1].any()
+      if last or _over(kept, objective) or (epoch + 1) % settings.save_every == 0:
+        saver.save((epoch + 1) * epoch_steps, {"state": state, **kept})
+      if not alive_TS[-1].any():
+        break
+      report((epoch + 1) / settings.epochs, f"loss {loss_TS[:, alive_TS[-1]].mean():.3f}")
   return state, kept
 
 
@@ -203,15 +207,6 @@ def _over(kept: Mapping[str, Any], objective: Objective) -> bool:
   if objective.early is None or objective.snapshots:
     return False
   return early.over(kept["best"], objective.early)
-
-
-def _restored(
-  directory: str | os.PathLike[str], state: TrainState, kept: dict[str, Any], saved: int
-) -> tuple[TrainState, dict[str, Any]]:
-  if not kept:
-    return checkpoint.restore(directory, state, saved), {}
-  whole = checkpoint.restore(directory, {"state": state, **kept}, saved)
-  return whole.pop("state"), whole
 
 
 def _check_alive(alive_TS: np.ndarray, first_step: int) -> None:

@@ -6,6 +6,7 @@ shared; nothing comes back to the host before the end. Lanes are spread over dev
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -74,8 +75,10 @@ def measure(
     `Measured`. Pure: the caller jits.
   """
 
-  def lane(inputs: tuple[Array, Array, Array]) -> Measured:
-    key, mask_N, size = inputs
+  def lane(
+    shared: tuple[View, View, View, Array], inputs: tuple[Array, Array, Array]
+  ) -> Measured:
+    (train_view, stop, report, shift_R), (key, mask_N, size) = shared, inputs
     kept_N = train_view.mask_N * mask_N
     view = train_view._replace(mask_N=kept_N * (jnp.cumsum(kept_N) <= size))
     if critic.fit is not None:
@@ -90,12 +93,14 @@ def measure(
       converged,
     )
 
-  def local(*inputs: Any) -> Measured:
-    return jax.lax.map(lane, inputs, batch_size=side_by_side)
+  def local(shared: Any, *inputs: Any) -> Measured:
+    return jax.lax.map(partial(lane, shared), inputs, batch_size=side_by_side)
 
-  P = PartitionSpec("seed")
-  lanes = jax.shard_map(local, mesh=mesh, in_specs=(P, P, P), out_specs=P, check_vma=False)
-  return lanes(key_L, mask_LN, size_L)
+  P, everywhere = PartitionSpec("seed"), PartitionSpec()
+  lanes = jax.shard_map(
+    local, mesh=mesh, in_specs=(everywhere, P, P, P), out_specs=P, check_vma=False
+  )
+  return lanes((train_view, stop, report, shift_R), key_L, mask_LN, size_L)
 
 
 def _read(critic: Critic, params: Params, view: View, shift_R: Array) -> Readings:
@@ -136,7 +141,7 @@ def statistic(
     The number of all rows, then those of `BLOCKS` disjoint blocks of them.
   """
 
-  def one(inputs: tuple[Array, Array, Array]) -> Array:
+  def one(classes_K: Array, inputs: tuple[Array, Array, Array]) -> Array:
     z_ND, s_N, mask_N = inputs
     z_ND, alive_D = nn.scaled(z_ND, z_ND)
     z_ND = z_ND * alive_D
@@ -153,7 +158,7 @@ def statistic(
 
   P = PartitionSpec("seed")
   lanes = jax.shard_map(
-    lambda *x: jax.lax.map(one, x), mesh=mesh, in_specs=(P, P, P), out_specs=P,
-    check_vma=False,
+    lambda classes_K, *x: jax.lax.map(partial(one, classes_K), x), mesh=mesh,
+    in_specs=(PartitionSpec(), P, P, P), out_specs=P, check_vma=False,
   )  # fmt: skip
-  return lanes(z_SND, s_SN, mask_SN)
+  return lanes(classes_K, z_SND, s_SN, mask_SN)

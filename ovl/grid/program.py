@@ -8,6 +8,7 @@ stop early; on an accelerator they run side by side. Lanes are spread over the s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,9 +83,11 @@ def run(
 
   on_cpu = jax.default_backend() == "cpu"
 
-  def one_lane(lane: tuple[Array, Array, Array, Array, PRNGKeyArray]) -> Predictions:
+  def one_lane(
+    classes_AK: Array, lane: tuple[Array, Array, Array, Array, PRNGKeyArray]
+  ) -> Predictions:
     z_ND, s_AN, mask_AN, features_VD, key = lane
-    parts = _parts(z_ND, s_AN, mask_AN, features_VD, data.classes_AK, sizes)
+    parts = _parts(z_ND, s_AN, mask_AN, features_VD, classes_AK, sizes)
 
     def learn(probe: View, stop: View, test: View) -> Predictions:
       if critic.fit is not None:
@@ -102,7 +105,7 @@ def run(
       return _one_by_one(learn, parts)
     return jax.vmap(jax.vmap(learn, (_BY_ATTRIBUTE,) * 3), (_BY_VARIANT,) * 3)(*parts)
 
-  def local(z, s, mask, features, key):  # type: ignore[no-untyped-def]
+  def local(z, s, mask, features, classes, key):  # type: ignore[no-untyped-def]
     L, S = z.shape[:2]
     by_lane = jax.tree.map(
       lambda x: x.reshape(L * S, *x.shape[2:]),
@@ -115,7 +118,8 @@ def run(
       ),
     )
     side_by_side = None if on_cpu else L * S
-    out = jax.lax.map(one_lane, by_lane, batch_size=side_by_side)
+    lane = functools.partial(one_lane, classes)
+    out = jax.lax.map(lane, by_lane, batch_size=side_by_side)
     return jax.tree.map(lambda x: x.reshape(L, S, *x.shape[1:]), out)
 
   # Every device runs its own lanes to their own end: the meaning is per device.
@@ -123,11 +127,11 @@ def run(
   lanes = jax.shard_map(
     local,
     mesh=mesh,
-    in_specs=(P(None, "seed"), P("seed"), P("seed"), P(), P("seed")),
+    in_specs=(P(None, "seed"), P("seed"), P("seed"), P(), P(), P("seed")),
     out_specs=P(None, "seed"),
     check_vma=False,
   )
-  return lanes(data.z_LSND, data.s_SAN, data.mask_SAN, data.features_LVD, key_S)
+  return lanes(*data, key_S)
 
 
 def _parts(

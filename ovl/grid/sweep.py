@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
@@ -85,10 +83,10 @@ def sweep(
       mesh.put(z_SND[None], devices, None, "seed"),
       mesh.put(labels.s_SAN, devices, "seed"),
       mesh.put(labels.mask_SAN, devices, "seed"),
-      jnp.asarray(features_VD[None]),
-      jnp.asarray(labels.classes_AK),
+      mesh.put(features_VD[None], devices),
+      mesh.put(labels.classes_AK, devices),
     )
     out = program(critic, data, key_S, sizes=sizes, schedule=schedule, mesh=devices)
-    found.append(Found(*(np.asarray(x[0]) for x in jax.device_get(out))))
+    found.append(Found(*(np.asarray(x[0]) for x in mesh.get(out))))
     report((number + 1) / len(lanes), f"{lane.subject} {lane.layer}")
   return found

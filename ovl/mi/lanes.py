@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl import grid, nn, ranks, rng
+from ovl import grid, mesh, nn, ranks, rng
 from ovl.grid.measure import Measured
 from ovl.inputs.checks import check_level
 from ovl.mi import data
@@ -186,17 +186,18 @@ def run(
   shortest = min(len(part.mask_N) for part in parts[1:])
   R = min(settings.counterparts, shortest - 1)
   gen = np.random.default_rng([settings.seed, 11])
-  shift_R = jnp.asarray(np.sort(gen.choice(np.arange(1, shortest), R, replace=False)))
+  shift_R = np.sort(gen.choice(np.arange(1, shortest), R, replace=False))
+  *views, shifts = mesh.put((*parts, shift_R), devices)
   found: list[Measured] = []
   for start in range(0, len(size_L), together):
     at = slice(start, start + together)
     progress(start / len(size_L), "")
+    mine = (keys[at], mask_LN[at].astype(np.float32), size_L[at].astype(np.int32))
     out = _measure(
-      critic, *parts, keys[at], jnp.asarray(mask_LN[at], jnp.float32),
-      jnp.asarray(size_L[at], jnp.int32), shift_R,
+      critic, *views, *mesh.put(mine, devices, "seed"), shifts,
       schedule=settings.training, mesh=devices, side_by_side=together,
     )  # fmt: skip
-    found.append(jax.device_get(out))
+    found.append(mesh.get(out))
   whole = jax.tree.map(lambda *x: np.concatenate(x), *found)
   stop, report = whole.stop, whole.report
   return Lanes(

@@ -43,8 +43,10 @@ def statistics(
           z_SND,
           mesh.put(given.s_SAN[:, 0, test], devices, "seed"),
           mesh.put(given.mask_SAN[:, 0, test], devices, "seed"),
-          given.classes_AK[0],
+          mesh.put(given.classes_AK[0], devices),
           mesh=devices,
         )
-        found.append(Statistic(name, critic, lane, c, np.asarray(values_SB, float)))
+        found.append(
+          Statistic(name, critic, lane, c, np.asarray(mesh.get(values_SB), float))
+        )
   return found
