@@ -3,9 +3,8 @@
   python launch/sweep.py --verb=unlearn --config=colour \
     --sweep="fit.learning_rate=1e-3,3e-3" --sweep="dataset.rho=.5,.9"
 
-Paths and more flags of the verb stand after `--`. In a SLURM array, or with --count, every
-process does its part; the same command again does what is missing (docs/launch.md).
-
+More words of the verb stand after `--`. In a SLURM array, or with --count, every process
+does its part; the same command again does what is missing (docs/launch.md).
 exit status: 0 done, 1 a job failed (--strict), 2 bad input, 75 stopped
 """
 
