@@ -315,6 +315,7 @@ def test_the_experiment_runs_and_its_page_has_score_against_accuracy(tmp_path):
     ({"regimes": {"a": {"model": {"dropout": 1.5}}}}, r"model\.dropout=1\.5"),
     ({"regimes": {"a": {"mitigations": {"reweight": 1.0}}}}, "weighs groups"),
     ({"regimes": {"a": {}}, "question": "unique"}, "question 'unique' has none"),
+    ({"mitigations": {"l2": (1.0,)}, "question": "forget"}, "question 'forget' has none"),
     ({"patience": 3, "validation": 0.0}, "who judges"),
     ({"patience": 3, "question": "member"}, "trains to the end"),
     ({"validation": 1.0}, "a share below 1"),

@@ -132,8 +132,11 @@ class Settings:
     self._check_regimes()
 
   def _check_regimes(self) -> None:
-    if self.regimes and self.question != "dose":
-      raise BadInput(f"memorise.regimes: question {self.question!r} has none, dose has")
+    for name in ("mitigations", "regimes"):
+      if getattr(self, name) and self.question != "dose":
+        raise BadInput(
+          f"memorise.{name}: question {self.question!r} has none, question 'dose' has"
+        )
     if not 0 <= self.validation < 1 or self.patience < 0 or not self.negligible > 0:
       raise BadInput(
         f"memorise.validation={self.validation}, patience={self.patience}, negligible="
