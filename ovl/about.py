@@ -42,6 +42,7 @@ class About(NamedTuple):
     permutations: of each test.
     notes: of the data and the method.
     warnings: what must not be overlooked.
+    lost: networks or jobs that came to nothing, a line each; part of `warnings`.
     versions: of Python and packages.
     devices: for example "2 x cpu".
     git: commit of the package's checkout, or "".
@@ -67,6 +68,7 @@ class About(NamedTuple):
   permutations: int = 0
   notes: Sequence[str] = ()
   warnings: Sequence[str] = ()
+  lost: Sequence[str] = ()
   versions: Mapping[str, str] = {}
   devices: str = ""
   git: str = ""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import ovl
+from ovl import processes
+from ovl.cli import machine
 from ovl.cli.experiment import complete, configs, keys, named
 from ovl.load import nearest
 from ovl.report import compare
@@ -32,18 +32,25 @@ def define(one: Verb, argv: Sequence[str], config: ConfigDict | None) -> flags.F
     config_flags.DEFINE_config_dict(
       "config", config, flag_values=values, sys_argv=list(argv), lock_config=True
     )
-  for name, default, said in (WORKDIR, *one.flags):
-    if isinstance(default, float):
+  for name, default, said in (*COMMON, *one.flags):
+    if isinstance(default, bool):
+      flags.DEFINE_bool(name, default, said, flag_values=values)
+    elif isinstance(default, float):
       flags.DEFINE_float(name, default, said, flag_values=values)
     elif isinstance(default, int):
       flags.DEFINE_integer(name, default, said, flag_values=values)
     else:
       flags.DEFINE_string(name, default, said, flag_values=values)
-  flags.DEFINE_bool("debug", False, "show the traceback of an error", flag_values=values)
   return values
 
 
 WORKDIR = ("workdir", "", "where results go; default ovl-runs/VERB-CONFIG")
+COMMON = (
+  WORKDIR,
+  *machine.FLAGS,
+  ("strict", False, "exit 1 where a network or a job of a sweep was lost"),
+  ("debug", False, "show the traceback of an error"),
+)
 
 
 def usage(name: str = "") -> str:
@@ -59,8 +66,7 @@ def usage(name: str = "") -> str:
     lines += [
       "  --config=NAME   an experiment or file, its words after a colon: digits:cnn"
     ]
-  lines += [f"  --{name:13} {said}" for name, _, said in (WORKDIR, *one.flags)]
-  lines += ["  --debug         show the traceback of an error"]
+  lines += [f"  --{name:13} {said}" for name, _, said in (*one.flags, *COMMON)]
   if one.config:
     lines += ["  --config.section.key=value   changes one setting of the experiment"]
     lines += ["", "experiments: " + ", ".join(configs())]
@@ -85,7 +91,7 @@ def parse(
   if one.config:
     config, label, others = named(others, one.experiment(paths) or one.config)
     complete(config, others, one.settings)
-  known = [flag for flag, _, _ in (WORKDIR, *one.flags)] + ["debug"]
+  known = [flag for flag, _, _ in (*COMMON, *one.flags)]
   known += ["config"] * bool(one.config)
   try:
     values = define(one, ["ovl", *others], config)
@@ -102,22 +108,6 @@ def parse(
   return values, paths, label
 
 
-@contextmanager
-def _progress() -> Iterator[Any]:
-  """A bar on stderr, so that stdout holds results alone."""
-  console = Console(stderr=True)
-  bar = Progress(
-    TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
-  )
-  with bar:
-    task = bar.add_task("starting", total=1.0)
-
-    def progress(share: float, said: str) -> None:
-      bar.update(task, completed=share, description=said)
-
-    yield progress
-
-
 def _flags(values: flags.FlagValues) -> dict[str, Any]:
   return {name: values[name].value for name in values}
 
@@ -132,16 +122,28 @@ def perform(name: str, words: list[str]) -> int:
   if one.config:
     given["workdir"] = given["workdir"] or f"ovl-runs/{_stem(name)}-{_label(paths, label)}"
   directory = pathlib.Path(given["workdir"]) if given["workdir"] else None
+  with machine.prepared(given):
+    return _performed(name, config, directory, given)
+
+
+def _performed(
+  name: str, config: dict[str, Any], directory: pathlib.Path | None, given: dict[str, Any]
+) -> int:
+  """The same, of a config and a folder; the first of several processes speaks."""
   if directory is not None and done(directory, config, _warn):
     result = reopened(directory)
     _say(f"{directory} is complete: nothing to do")
   else:
-    with _progress() as progress:
+    with machine.shown(given["log_every"]) as progress:
       result, _ = run(name, config, directory, progress, _note)
+  if not processes.first():
+    return 0
   _say(result.table())
   if directory is not None:
     _say(f"report: {directory / 'report.html'}; rows: {directory / 'rows.csv'}")
-  failures = one.gate(result, given)
+  failures = verb(name).gate(result, given)
+  if given["strict"]:
+    failures += [f"--strict: {lost}" for lost in result.about.lost]
   for line in failures:
     _say(line)
   return 1 if failures else 0
@@ -164,6 +166,14 @@ def _note(text: str) -> None:
 def _warn(text: str) -> None:
   """The same, as errors begin."""
   _note(f"ovl: {text}")
+
+
+def _warned(
+  message: Warning | str, category: type[Warning], *where: Any, **more: Any
+) -> None:
+  """Warnings of ours as a line; those of libraries are for those who write programs."""
+  if issubclass(category, UserWarning):
+    _warn(str(message))
 
 
 REPORT = """usage: ovl report W
@@ -208,6 +218,12 @@ def _say(text: str) -> None:
 
 def main(argv: Sequence[str]) -> int:
   """Runs a command line; returns the exit status."""
+  with warnings.catch_warnings():
+    warnings.showwarning = _warned
+    return _main(argv)
+
+
+def _main(argv: Sequence[str]) -> int:
   words = list(argv[1:])
   debug = "--debug" in words
   logging.set_verbosity(logging.ERROR)
@@ -225,6 +241,9 @@ def main(argv: Sequence[str]) -> int:
       _say(usage(name))
       return 0
     return perform(name, words[1:])
+  except processes.Stopped:
+    _note("\nstopped: what was done is kept, the same command goes on from there")
+    return 0
   except KeyboardInterrupt:
     sys.stderr.write("\ninterrupted; the same command resumes\n")
     return 130

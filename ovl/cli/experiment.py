@@ -10,11 +10,13 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 import ovl
-from ovl import fit
+from ovl import fit, mesh
 from ovl.load import defaults, nearest
 from ovl.split import SHARES
 from ovl.types import BadInput
 from ovl.unlearn.settings import documented
+
+COMMON: dict[str, type] = {"fit": fit.Settings, "mesh": mesh.Settings}
 
 
 def configs() -> dict[str, pathlib.Path]:
@@ -85,7 +87,7 @@ def complete(config: ConfigDict, words: list[str], settings: Mapping[str, type])
       given[key] = value
   for key in sorted(set(given) - set(there)):
     where, _, name = key.rpartition(".")
-    known = _documented(config, where, given, {"fit": fit.Settings, **settings})
+    known = _documented(config, where, given, {**COMMON, **settings})
     if name not in known:
       near = nearest(key, there + [f"{where}.{other}" for other in known])
       raise BadInput(f"--config.{key} is unknown: {near}")
@@ -106,7 +108,7 @@ def _documented(
   top, *below = where.split(".")
   if where == "split" and "dataset" in config:
     return dict(SHARES)
-  if top not in config:
+  if top not in config and where != "mesh":
     return {}
   if where in settings:
     return defaults(settings[where])

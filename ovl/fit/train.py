@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from ovl import checkpoint, mesh, processes, step
+from ovl import checkpoint, mesh, processes, progress, step
 from ovl.fit import early, lanes, program
 from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
@@ -145,7 +146,7 @@ def _loop(
       if _over(kept, objective):
         break
       order = made.order(key_S, rows_SN, mesh.put(np.int32(epoch), grid))
-      first, losses = max(done, epoch * epoch_steps), []
+      first, losses, began = max(done, epoch * epoch_steps), [], time.monotonic()
       for now in range(first, (epoch + 1) * epoch_steps):
         if processes.stopping():
           saver.save(now, {"state": state, **kept})
@@ -167,7 +168,10 @@ def _loop(
         saver.save((epoch + 1) * epoch_steps, {"state": state, **kept})
       if not alive_TS[-1].any():
         break
-      report((epoch + 1) / settings.epochs, f"loss {loss_TS[:, alive_TS[-1]].mean():.3f}")
+      progress.measured((epoch + 1) * epoch_steps, {"loss": loss_TS.mean(0)})
+      rate = len(losses) / (time.monotonic() - began)
+      loss = loss_TS[:, alive_TS[-1]].mean()
+      report((epoch + 1) / settings.epochs, f"loss {loss:.3f}, {rate:,.0f} steps/s")
   return state, kept
 
 
