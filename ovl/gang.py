@@ -90,5 +90,6 @@ def _follow() -> None:
 
 
 def _forward(number: int, lines: IO[str], say: Callable[[int, str], None]) -> None:
-  for line in lines:
-    say(number, line.rstrip("\n"))
+  with lines:
+    for line in lines:
+      say(number, line.rstrip("\n"))
