@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
-from ovl.memorise import audit
+from ovl.memorise import audit, guesses
 from ovl.types import BadInput
 
 
@@ -22,7 +22,7 @@ def test_the_p_of_pure_privacy_is_a_binomial_tail():
   for epsilon, r, v in ((0.0, 10, 8), (1.0, 50, 40), (3.0, 100, 97)):
     q = math.exp(epsilon) / (1 + math.exp(epsilon))
     twin = sum(binom.pmf(k, r, q) for k in range(v, r + 1))
-    assert audit.guess_p(epsilon, 200, r, v) == pytest.approx(twin, rel=1e-9)
+    assert guesses.guess_p(epsilon, 200, r, v) == pytest.approx(twin, rel=1e-9)
   # With delta: the same by a loop over i.
   m, r, v, epsilon, delta = 100, 20, 18, 1.0, 1e-3
   q = math.exp(epsilon) / (1 + math.exp(epsilon))
@@ -32,7 +32,7 @@ def test_the_p_of_pure_privacy_is_a_binomial_tail():
     for i in range(1, m + 1)
   ]
   twin = beta + 2 * m * delta * max(more)
-  assert audit.guess_p(epsilon, m, r, v, delta) == pytest.approx(min(1, twin), rel=1e-9)
+  assert guesses.guess_p(epsilon, m, r, v, delta) == pytest.approx(min(1, twin), rel=1e-9)
 
 
 def test_randomised_response_is_bounded_by_its_own_epsilon_in_19_of_20():
@@ -43,14 +43,14 @@ def test_randomised_response_is_bounded_by_its_own_epsilon_in_19_of_20():
   for _ in range(trials):
     ins = gen.random(400) < 0.5
     said = np.where(gen.random(400) < q, ins, ~ins).astype(float)
-    found.append(audit.one_run(said[ins], said[~ins], guesses=(400,)).epsilon)
+    found.append(guesses.bound(guesses.guess(said[ins], said[~ins], (1,))).epsilon)
   false = np.mean(np.array(found) > epsilon)
   assert false <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
   assert np.median(found) > 0.6 * epsilon, "not vacuous"
 
 
 def test_of_nothing_nothing_is_found_in_19_of_20():
-  found = np.array([audit.one_run(*drawn(0.0, seed=s)).epsilon for s in range(300)])
+  found = np.array([guesses.one_run(*drawn(0.0, seed=s)).epsilon for s in range(300)])
   assert np.mean(found > 0) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
   pairs = [audit.gaussian_pair(*drawn(0.0, seed=s), draws=100) for s in range(60)]
   assert np.mean([pair.low > 0.8 for pair in pairs]) <= 0.05
@@ -77,32 +77,98 @@ def test_the_interval_of_the_pair_covers():
 
 
 def test_a_leak_is_found_and_ties_count_against_us():
-  found = audit.one_run(*drawn(3.0))
+  found = guesses.one_run(*drawn(3.0))
   assert found.epsilon > 2
   assert found.right > 0.9 * found.guesses
-  assert audit.one_run(np.zeros(100), np.zeros(100)).epsilon == 0
-  assert audit.one_run(np.ones(100), np.zeros(100)).epsilon > 3
-  lower = audit.one_run(*drawn(-3.0))
+  assert guesses.one_run(np.zeros(100), np.zeros(100)).epsilon == 0
+  assert guesses.one_run(np.ones(100), np.zeros(100)).epsilon > 3
+  lower = guesses.one_run(*drawn(-3.0))
   assert lower.epsilon == 0
 
 
-def test_one_run_is_that_of_jax_privacy():
+def twin_refutes(mu, m, r, v, alpha):
+  """Algorithm 3 of the f-DP paper, spelt out with lists."""
+  h, rs = [alpha * (r - v) / m], [alpha * v / m]
+  for i in reversed(range(v)):
+    h.append(max(h[-1], norm.cdf(norm.ppf(rs[-1]) - mu)))
+    rs.append(min(rs[-1] + i / (r - i) * (h[-1] - h[-2]), 1.0))
+  return rs[-1] + h[-1] > r / m
+
+
+def test_the_f_dp_bound_is_that_of_a_loop_and_sharper():
+  for m, r, v in ((100, 20, 19), (200, 100, 70), (400, 40, 40), (50, 10, 6)):
+    for mu in (0.0, 0.5, 1.0, 2.0, 4.0):
+      assert guesses.refutes(mu, m, r, v, 0.05) == twin_refutes(mu, m, r, v, 0.05)
+    mu = guesses.mu_of_guesses(m, r, v)
+    plain = guesses.epsilon_of_guesses(m, r, v, delta=1e-5)
+    assert audit.epsilon_of_shift(mu) >= plain
+    if mu:
+      assert guesses.refutes(mu - 1e-3, m, r, v)
+      assert not guesses.refutes(mu + 1e-3, m, r, v)
+
+
+def test_of_known_normals_both_bounds_hold_and_are_not_vacuous():
+  """Scores N(mu, 1) and N(0, 1): the sharpest audit of a mu-Gaussian training."""
+  trials, mu = 80, 1.6
+  truth, alpha = audit.epsilon_of_shift(mu), 0.05
+  guessed = [guesses.guess(*drawn(mu, m=200, seed=s)) for s in range(trials)]
+  for method, least in zip(guesses.METHODS, (0.15, 0.3), strict=True):
+    found = [bound.epsilon for bound in guesses.chosen(guessed, alpha, 1e-5, method)]
+    assert np.mean(np.array(found) > truth) <= 0.05
+    assert np.median(found) > least * truth
+  nothing = [guesses.guess(*drawn(0.0, m=200, seed=s)) for s in range(trials)]
+  for method in guesses.METHODS:
+    found = [bound.epsilon for bound in guesses.chosen(nothing, alpha, 1e-5, method)]
+    assert np.mean(np.array(found) > 0) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_how_many_guesses_is_settled_by_the_other_trainings():
+  good, poor = (
+    guesses.Guessed(100, (10, 50), (10, 30)),
+    guesses.Guessed(100, (10, 50), (5, 50)),
+  )
+  found = guesses.chosen([good, good, poor], 0.05, 0.0, "one_run")
+  assert [bound.guesses for bound in found] == [50, 50, 10]
+  with pytest.raises(BadInput, match="one_run_fdp"):
+    guesses.bound(good, method="two_runs")
+
+
+def test_epsilon_of_a_training_is_that_of_its_sums():
+  """T sums of sensitivity C with noise sigma C are one of sensitivity sqrt(T) C."""
+  assert audit.of_training(40, 8.0, 2.0) == audit.epsilon_of_shift(2 * 40**0.5 / 8.0)
+  accounting = pytest.importorskip("dp_accounting")
+  ledger = accounting.pld.PLDAccountant()
+  ledger.compose(accounting.GaussianDpEvent(4.0), 40)
+  assert audit.of_training(40, 4.0) == pytest.approx(ledger.get_epsilon(1e-5), rel=1e-3)
+
+
+def test_bounds_are_those_of_jax_privacy():
+  """One threshold chosen beforehand, guesses at what is above it."""
   if importlib.util.find_spec("jax_privacy") is None:
     with pytest.raises(BadInput, match="not installed"):
       audit.to_canary_scores(*drawn(1.0))
+    assert audit.by_jax_privacy(*drawn(1.0), 0.05, 1e-5) == []
     pytest.skip("jax-privacy is not installed")
+  from jax_privacy.auditing import Explicit
+
   ins, outs = drawn(2.0)
   theirs = audit.to_canary_scores(ins, outs)
-  assert theirs.epsilon_one_run(significance=0.05, delta=1e-5) > 1
-  assert theirs.epsilon_one_run_fdp(significance=0.05, delta=1e-5) > 1
+  r, v, m = int((ins >= 1).sum() + (outs >= 1).sum()), int((ins >= 1).sum()), 500
+  settings = dict(significance=0.05, delta=1e-5, threshold_strategy=Explicit(1.0))
+  plain = guesses.epsilon_of_guesses(m, r, v, 0.05, 1e-5)
+  assert theirs.epsilon_one_run(**settings) == pytest.approx(plain, rel=1e-3)
+  sharper = audit.epsilon_of_shift(guesses.mu_of_guesses(m, r, v))
+  assert theirs.epsilon_one_run_fdp(**settings) == pytest.approx(sharper, rel=1e-3)
+  found = dict(audit.by_jax_privacy(ins, outs, 0.05, 1e-5))
+  assert 1 < found["jax_privacy_one_run"] < found["jax_privacy_one_run_fdp"]
 
 
 @pytest.mark.parametrize(
   ("call", "said"),
   [
-    (lambda: audit.one_run(np.ones(3), np.ones(0)), "0 out"),
+    (lambda: guesses.one_run(np.ones(3), np.ones(0)), "0 out"),
     (lambda: audit.gaussian_pair(np.ones(2), np.ones(9)), "at least 3"),
-    (lambda: audit.one_run(np.full(3, np.nan), np.ones(3)), "finite"),
+    (lambda: guesses.one_run(np.full(3, np.nan), np.ones(3)), "finite"),
   ],
 )
 def test_scores_that_say_nothing_are_refused(call, said):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovl.memorise import member, settings
+from ovl.memorise import member, page, settings
 from ovl.memorise.study import study
 from ovl.run import Run
 from ovl.types import BadInput, Row
@@ -33,6 +33,28 @@ def test_members_of_over_fitted_networks_are_found(result):
   assert found["", "memorisation"].value > 0
   assert found["", "task_accuracy"].value > 0.9
   assert "rmia" in result.table()
+
+
+def test_curves_images_and_gradients_are_on_the_page(result):
+  whole = [row for row in result.rows if row.seed is None]
+  for name in ("lira_online", "rmia"):
+    curve = [row for row in whole if row.method == name and row.metric == "tpr"]
+    at = [(row.chance, row.value) for row in curve]
+    assert at == sorted(at)
+    assert at[-1] == (1.0, 1.0)
+    same = next(value for fpr, value in at if fpr == pytest.approx(0.01))
+    found = {row.metric: row for row in whole if row.method == name}
+    assert same == pytest.approx(found["tpr_at_fpr_0.01"].value, abs=0.01)
+    point = found["tpr_at_fpr_0.001"]
+    assert point.low <= point.value <= point.high, "also where a network has too few others"
+  most = [row for row in whole if row.metric == "memorised_example"]
+  assert [row.value for row in most] == sorted((row.value for row in most), reverse=True)
+  assert {row.attribute for row in most} == set(result.about.attributes)
+  gradients = {row.method: row for row in whole if row.metric == "rank_correlation"}
+  assert set(gradients) == set(member.INFLUENCES)
+  assert gradients["tracin"].low > 0, "what is memorised has long gradients"
+  titles = [section.title for section in page.sections(result.rows, result.about)]
+  assert {"Who was there", "What is remembered"} <= set(titles)
 
 
 def test_where_members_are_drawn_by_a_coin_nothing_is_found():

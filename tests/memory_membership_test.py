@@ -168,6 +168,32 @@ def test_the_power_on_known_normals_is_the_closed_form():
   assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
 
 
+def test_the_jackknife_over_networks_is_that_of_a_loop_and_covers():
+  """Networks that differ in how well they are attacked: the unit is the network."""
+  gen, truth = np.random.default_rng(9), 0.0
+  for _ in range(2):  # first many networks: the truth, then few
+    hits, S = [], 1000 if not truth else 12
+    for _ in range(1 if not truth else 80):
+      member = np.arange(60)[None].repeat(S, 0) % 2 == 0
+      shift = 1 + 0.5 * gen.normal(size=(S, 1))
+      score = gen.normal(size=(S, 60)) + shift * member
+      if not truth:
+        truth = membership.tpr_at_fpr(score, member, 0.1).tpr
+        break
+      found = membership.over_networks(score, member, 0.1)
+      hits.append(found.low <= truth <= found.high)
+  assert 0.88 <= np.mean(hits) <= 1
+  each = [
+    membership.tpr_at_fpr(np.delete(score, k, 0), np.delete(member, k, 0), 0.1).tpr
+    for k in range(12)
+  ]
+  error = math.sqrt(11 / 12 * np.square(each - np.mean(each)).sum())
+  half = stats.t.ppf(0.975, 11) * error
+  assert found.tpr == membership.tpr_at_fpr(score, member, 0.1).tpr
+  assert found.low == pytest.approx(max(found.tpr - half, 0))
+  assert found.high == pytest.approx(min(found.tpr + half, 1))
+
+
 def test_ties_never_push_the_false_positive_rate_over():
   member = np.arange(400) % 2 == 0
   found = membership.tpr_at_fpr(np.zeros(400), member, 0.01)

@@ -1,52 +1,31 @@
-r"""One training, many features: a lower bound on epsilon of what single features leak.
+r"""What scores of patches in and out of a training say of its epsilon.
 
-m independent patches are drawn, each is planted in an image of its own with probability
-one half; every patch is scored on held-out images. The ones left out are the exact null:
-a patch's score given that it was left out has the law of a fresh draw. From the two sets
-of scores follow
+m independent patches are drawn, each is planted with probability one half, and every one
+is scored. The ones left out are the exact null: a patch's score given that it was left
+out has the law of a fresh draw. From the two sets of scores follow
 
-- a *one-run* bound that holds whatever the scores' law, by how many of the r surest
-  guesses are right (Steinke, Nasr and Jagielski 2023, theorem 1.1);
+- *one-run* bounds, by how many of the surest guesses are right: `ovl.memorise.guesses`;
 - a *Gaussian pair* estimate: normal laws of one spread fitted to both, epsilon from their
   hockey-stick divergence, its interval from a bootstrap over patches; it holds as far as
   they are normal.
 
-Both are of *features*: one patch in or out, everything else the same.
-
-References:
-  Steinke, Nasr and Jagielski (2023), https://arxiv.org/abs/2305.08846;
-  Mahloujifar, Melis and Chaudhuri (2024), https://arxiv.org/abs/2410.22235 (f-DP version,
-  through jax-privacy where it is installed).
+All are of *features*: one patch (or one image with a patch) in or out, everything else
+the same. Of DP-SGD the truth is known: `of_training`.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize
-from scipy.stats import binom, norm
+from scipy.stats import norm
 
 from ovl.types import BadInput
 
 MOST = 50.0  # an epsilon beyond that is none
-
-
-class Bound(NamedTuple):
-  """A lower bound on epsilon.
-
-  Attributes:
-    epsilon: the bound, 0 where nothing is shown.
-    guesses: how many patches were guessed at, of a one-run bound.
-    right: how many of them rightly.
-  """
-
-  epsilon: float
-  guesses: int = 0
-  right: int = 0
 
 
 class Pair(NamedTuple):
@@ -57,7 +36,8 @@ class Pair(NamedTuple):
   high: float
 
 
-def _two(ins: np.ndarray, outs: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+def both(ins: np.ndarray, outs: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+  """Scores of patches in and out, finite, at least so many of each."""
   ins, outs = np.asarray(ins, float).ravel(), np.asarray(outs, float).ravel()
   if min(len(ins), len(outs)) < least:
     raise BadInput(
@@ -66,93 +46,6 @@ def _two(ins: np.ndarray, outs: np.ndarray, least: int) -> tuple[np.ndarray, np.
   if not (np.isfinite(ins).all() and np.isfinite(outs).all()):
     raise BadInput("scores of patches: expected finite numbers")
   return ins, outs
-
-
-# ---- one run -----------------------------------------------------------------------------
-
-
-def guess_p(epsilon: float, m: int, r: int, v: int, delta: float = 0.0) -> float:
-  r"""P(at least v of r guesses right) at most, of any (epsilon, delta)-DP training.
-
-  .. math:: \beta + 2 m \delta \max_i \frac1i \big(P[B \ge v - i] - \beta\big),
-            \quad B \sim Bin(r, e^\epsilon / (1 + e^\epsilon)), \ \beta = P[B \ge v]
-
-  Args:
-    epsilon: assumed.
-    m: patches, each in with probability one half.
-    r: guesses.
-    v: right ones.
-    delta: assumed.
-  """
-  q = 1 / (1 + np.exp(-epsilon))
-  beta = float(binom.sf(v - 1, r, q))
-  if delta == 0:
-    return beta
-  i = np.arange(1, max(v, 1) + 1)
-  more = (binom.sf(v - i - 1, r, q) - beta) / i
-  return float(min(1.0, beta + 2 * m * delta * max(more.max(), 0.0)))
-
-
-def epsilon_of_guesses(
-  m: int, r: int, v: int, alpha: float = 0.05, delta: float = 0.0
-) -> float:
-  """The largest epsilon that so many right guesses refute at error alpha, or 0."""
-  if guess_p(0.0, m, r, v, delta) > alpha:
-    return 0.0
-  if guess_p(MOST, m, r, v, delta) <= alpha:
-    return MOST
-  gap = lambda e: guess_p(e, m, r, v, delta) - alpha  # noqa: E731
-  return float(optimize.brentq(gap, 0.0, MOST, xtol=1e-6))
-
-
-def one_run(
-  ins: np.ndarray,
-  outs: np.ndarray,
-  alpha: float = 0.05,
-  delta: float = 0.0,
-  guesses: Sequence[int] | None = None,
-) -> Bound:
-  """A lower bound on epsilon from one training, false in at most alpha of them.
-
-  The highest scores are guessed "in" and the lowest "out", as many of both. How many is
-  tried several times, and alpha is shared between the trials.
-
-  Args:
-    ins: scores of the patches that were planted.
-    outs: of those that were left out.
-    alpha: error.
-    delta: of the privacy that is refuted.
-    guesses: numbers of guesses to try; None: m / 20, m / 5, m / 2 and m.
-  """
-  ins, outs = _two(ins, outs, 1)
-  score, truth = np.concatenate([ins, outs]), np.repeat([1, 0], [len(ins), len(outs)])
-  # Ties are broken against us: among equals those left out come first from the top.
-  order, m = np.lexsort((truth, -score)), len(score)
-  truth = truth[order]
-  if guesses is None:
-    guesses = sorted({max(2, m // part) for part in (20, 5, 2, 1)})
-  best = Bound(0.0)
-  for r in guesses:
-    top = r // 2
-    v = int(truth[:top].sum() + (1 - truth[m - (r - top) :]).sum())
-    found = Bound(epsilon_of_guesses(m, r, v, alpha / len(guesses), delta), r, v)
-    best = max(best, found, key=lambda bound: bound.epsilon)
-  return best
-
-
-def to_canary_scores(ins: np.ndarray, outs: np.ndarray) -> Any:
-  """The same scores for jax-privacy's `CanaryScoreAuditor`.
-
-  Raises:
-    BadInput: jax-privacy is not installed.
-  """
-  ins, outs = _two(ins, outs, 2)
-  if importlib.util.find_spec("jax_privacy") is None:
-    raise BadInput("jax-privacy is not installed: pip install 'ovl[privacy]'")
-  return importlib.import_module("jax_privacy.auditing").CanaryScoreAuditor(ins, outs)
-
-
-# ---- a pair of normal laws ---------------------------------------------------------------
 
 
 def epsilon_of_shift(mu: float, delta: float = 1e-5) -> float:
@@ -198,7 +91,7 @@ def gaussian_pair(
     draws: of the bootstrap.
     seed: of it.
   """
-  ins, outs = _two(ins, outs, 3)
+  ins, outs = both(ins, outs, 3)
 
   def fitted(a: np.ndarray, b: np.ndarray) -> float:
     pooled = ((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()
@@ -212,3 +105,52 @@ def gaussian_pair(
   ]
   low, high = np.quantile(again, [(1 - level) / 2, (1 + level) / 2])
   return Pair(fitted(ins, outs), float(low), float(high))
+
+
+def of_training(
+  times: int, noise: float, length: float = 1.0, delta: float = 1e-5
+) -> float:
+  r"""Epsilon of DP-SGD in which an example takes part at most so many times.
+
+  Every sum is told with noise of sigma C, and an example moves it by `length` C at most:
+  all sums together are a pair of normal laws of shift
+  :math:`\mathrm{length} \sqrt{times} / \sigma`. Of full batches no less is true. Nothing
+  is taken off for batches that are drawn: an epoch in an order that the data do not
+  settle shows every example once.
+
+  Args:
+    times: epochs.
+    noise: sigma.
+    length: 1: an example is in or out; 2: it is one thing or another.
+    delta: of the privacy.
+  """
+  return epsilon_of_shift(length * times**0.5 / noise, delta)
+
+
+def to_canary_scores(ins: np.ndarray, outs: np.ndarray) -> Any:
+  """The same scores for jax-privacy's `CanaryScoreAuditor`.
+
+  Raises:
+    BadInput: jax-privacy is not installed.
+  """
+  ins, outs = both(ins, outs, 2)
+  if not _there():
+    raise BadInput("jax-privacy is not installed: pip install 'ovl[privacy]'")
+  return importlib.import_module("jax_privacy.auditing").CanaryScoreAuditor(ins, outs)
+
+
+def by_jax_privacy(
+  ins: np.ndarray, outs: np.ndarray, alpha: float, delta: float
+) -> list[tuple[str, float]]:
+  """Its one-run bounds, name and epsilon; none where it is not installed."""
+  if not _there():
+    return []
+  auditor = to_canary_scores(ins, outs)
+  return [
+    (f"jax_privacy_{name}", float(getattr(auditor, f"epsilon_{name}")(alpha, delta)))
+    for name in ("one_run", "one_run_fdp")
+  ]
+
+
+def _there() -> bool:
+  return importlib.util.find_spec("jax_privacy") is not None

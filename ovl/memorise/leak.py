@@ -1,13 +1,15 @@
 """One training, many features: every patch in or out by a coin, and what that gives away.
 
 Every seed is a training of its own with patches, carriers and coins of its own. The score
-of a patch: how much more sure it makes the network of its carrier's class, on held-out
-images, in nats. See `ovl.memorise.audit` for what follows from the scores.
+of a patch from outside: how much more sure it makes the network of its carrier's class, on
+held-out images, in nats. Of full-batch DP-SGD there is a second one, of whoever sees every
+noised sum: `ovl.memorise.white`. See `ovl.memorise.audit` for what follows from scores.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,11 +19,13 @@ import numpy as np
 from jaxtyping import Array
 
 from ovl import fit, plant, stats
-from ovl.memorise import audit, nulls
+from ovl.memorise import audit, guesses, nulls, white
 from ovl.memorise.lanes import World, painted
 from ovl.memorise.settings import Settings
 from ovl.run import Run
 from ovl.types import BadInput, Model, Params, Row
+
+READERS = ("black_box", "white_box")
 
 
 class Patches(NamedTuple):
@@ -42,16 +46,18 @@ class Scores(NamedTuple):
   """What S trainings say of their patches.
 
   Attributes:
-    score: `[S, m]` nats.
+    score: `[S, R, m]`, R readers: in nats from outside, and of whoever sees the sums.
     inside: `[S, m]`.
     accuracy: `[S]` of the task.
     alive: `[S]`.
+    epsilon: what the training keeps to by its noise; nan without noise.
   """
 
   score: np.ndarray
   inside: np.ndarray
   accuracy: np.ndarray
   alive: np.ndarray
+  epsilon: np.ndarray
 
 
 def draw(world: World, m: int, side: int, seeds: Sequence[int]) -> Patches:
@@ -91,21 +97,34 @@ def cells(run: Run, world: World, made: Settings, seeds: Sequence[int]) -> Score
   patches = draw(world, made.patches, made.side, seeds)
 
   def make() -> list[Scores]:
-    return [_scored(run, world, patches, seeds)]
+    return [_scored(run, world, made, patches, seeds)]
 
   return run.stage("leak", make=make, of=Scores)[0]
 
 
-def _scored(run: Run, world: World, patches: Patches, seeds: Sequence[int]) -> Scores:
+def _planted(world: World, made: Settings, patches: Patches) -> fit.Lanes:
+  """Who carries what, by the coins; or who is there at all, carrying it."""
+  S, m = patches.inside.shape
+  which_SN = np.full((S, len(world.x_N)), -1, np.int32)
+  np.put_along_axis(which_SN, patches.carrier, np.arange(m, dtype=np.int32)[None], 1)
+  there_SN = np.ones(which_SN.shape, np.float32)
+  np.put_along_axis(there_SN, patches.carrier, patches.inside.astype(np.float32), 1)
+  if made.coin == "image":
+    return fit.Lanes(mask=there_SN, given=plant.Planted(patches.patterns, which_SN))
+  which_SN = np.where(there_SN > 0, which_SN, -1)
+  return fit.Lanes(given=plant.Planted(patches.patterns, which_SN))
+
+
+def _scored(
+  run: Run, world: World, made: Settings, patches: Patches, seeds: Sequence[int]
+) -> Scores:
   S, N = len(seeds), len(world.x_N)
-  which_SN = np.full((S, N), -1, np.int32)
-  for s in range(S):
-    (mine,) = np.nonzero(patches.inside[s])
-    which_SN[s, patches.carrier[s, mine]] = mine
+  open_ = white.able(world, made)
+  steps = tuple(range(1, world.settings.epochs + 1)) if open_ else ()
   weights = {name: np.full(S, weight, np.float32) for name, weight in world.weights.items()}
   objective = fit.Objective(
-    world.plan, weights, strict=False, transform=painted,
-    lanes=fit.Lanes(given=plant.Planted(patches.patterns, which_SN)),
+    world.plan, weights, strict=False, transform=painted, snapshots=steps,
+    lanes=_planted(world, made, patches),
   )  # fmt: skip
   keys = jax.vmap(jax.random.key)(jnp.array(seeds))
   nets = fit.fit(
@@ -113,12 +132,25 @@ def _scored(run: Run, world: World, patches: Patches, seeds: Sequence[int]) -> S
     world.settings, run.mesh(S), None, run.part(0, 0.9).progress, objective,
   )  # fmt: skip
   read = _reader(world.model)
-  score, accuracy = read(
+  outside, accuracy = read(
     nets.params, nets.state, patches.patterns, world.y_N[patches.carrier], world.x_M,
     world.y_M,
   )  # fmt: skip
+  score = [np.asarray(outside)]
+  if open_:
+    score.append(white.score(world, nets, patches.patterns, patches.carrier, made))
   alive = np.ones(S, bool) if nets.alive is None else nets.alive
-  return Scores(np.asarray(score), patches.inside, np.asarray(accuracy), alive)
+  return Scores(
+    np.stack(score, 1), patches.inside, np.asarray(accuracy), alive,
+    np.array(_kept_to(made, world.settings.epochs)),
+  )  # fmt: skip
+
+
+def _kept_to(made: Settings, epochs: int) -> float:
+  if not made.noise:
+    return np.nan
+  length = 1.0 if made.coin == "image" else 2.0
+  return audit.of_training(epochs, made.noise, length, made.delta)
 
 
 @functools.lru_cache(maxsize=8)
@@ -146,18 +178,36 @@ def _reader(model: Model) -> Callable[..., tuple[Array, Array]]:
 
 def rows(found: Scores, base: Row, seeds: Sequence[int], made: Settings) -> list[Row]:
   """Bounds and exposure of every training, and of all of them as one."""
-  out: list[Row] = []
-  alive = np.flatnonzero(found.alive)
-  for s, seed in enumerate(seeds):
-    mine = base._replace(subject="planted", seed=seed)
-    if not found.alive[s]:
-      out.append(mine._replace(metric="epsilon_low", flag="diverged"))
-      continue
-    out += _bounds(found.score[s], found.inside[s], mine, made)
-    out.append(mine._replace(metric="task_accuracy", value=float(found.accuracy[s])))
-  whole = base._replace(subject="planted", num_seeds=len(alive))
+  base, alive = base._replace(subject="planted"), np.flatnonzero(found.alive)
+  out = [
+    base._replace(seed=seed, metric="task_accuracy", value=float(accuracy))
+    if fine
+    else base._replace(seed=seed, metric="epsilon_low", flag="diverged")
+    for seed, accuracy, fine in zip(seeds, found.accuracy, found.alive, strict=True)
+  ]
+  whole = base._replace(num_seeds=len(alive))
+  if not np.isnan(found.epsilon):
+    out.append(
+      whole._replace(
+        metric="epsilon", method="composition", bound="upper", value=float(found.epsilon)
+      )
+    )
+  for r in range(found.score.shape[1]):
+    setting = json.dumps({"reader": READERS[r]}) if r else ""
+    sides = [_sides(found.score[s, r], found.inside[s]) for s in alive]
+    guessed = [guesses.guess(*side) for side in sides]
+    alpha = 1 - made.level
+    each = [guesses.chosen(guessed, alpha, made.delta, name) for name in guesses.METHODS]
+    for s, side, bounds in zip(alive, sides, zip(*each, strict=True), strict=True):
+      mine = base._replace(seed=seeds[int(s)], setting=setting)
+      out += [*_bounds(bounds, mine, made), *_of_scores(*side, mine, made)]
+    side = _sides(found.score[alive, r].ravel(), found.inside[alive].ravel())
+    bounds = tuple(
+      guesses.one_run(*side, alpha, made.delta, name) for name in guesses.METHODS
+    )
+    mine = whole._replace(setting=setting)
+    out += [*_bounds(bounds, mine, made), *_of_scores(*side, mine, made)]
   value, _, low, high = stats.excess(found.accuracy[alive], made.level)
-  out += _bounds(found.score[alive].ravel(), found.inside[alive].ravel(), whole, made)
   out.append(
     whole._replace(
       metric="task_accuracy", value=value, low=low, high=high, level=made.level
@@ -166,22 +216,37 @@ def rows(found: Scores, base: Row, seeds: Sequence[int], made: Settings) -> list
   return out
 
 
-def _bounds(
-  score: np.ndarray, inside: np.ndarray, base: Row, made: Settings
+def _sides(score: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  return score[inside], score[~inside]
+
+
+def _bounds(bounds: Sequence[guesses.Bound], base: Row, made: Settings) -> Iterator[Row]:
+  for method, bound in zip(guesses.METHODS, bounds, strict=True):
+    yield base._replace(
+      metric="epsilon_low", method=method, bound="lower", value=bound.epsilon,
+      n_eval=bound.guesses or None, level=made.level,
+      verdict="leaks" if bound.epsilon > 0 else "no evidence",
+    )  # fmt: skip
+
+
+def _of_scores(
+  ins: np.ndarray, outs: np.ndarray, base: Row, made: Settings
 ) -> Iterator[Row]:
-  ins, outs = score[inside], score[~inside]
-  alpha = 1 - made.level
-  bound = audit.one_run(ins, outs, alpha, made.delta)
-  mine = base._replace(n_eval=len(score), level=made.level)
-  yield mine._replace(
-    metric="epsilon_low", method="one_run", bound="lower", value=bound.epsilon,
-    verdict="leaks" if bound.epsilon > 0 else "no evidence",
-  )  # fmt: skip
+  mine = base._replace(n_eval=len(ins) + len(outs), level=made.level)
+  for method, epsilon in audit.by_jax_privacy(ins, outs, 1 - made.level, made.delta):
+    yield mine._replace(
+      metric="epsilon_low", method=method, bound="lower", value=epsilon,
+      verdict="leaks" if epsilon > 0 else "no evidence",
+    )  # fmt: skip
   pair = audit.gaussian_pair(ins, outs, made.delta, made.level)
   yield mine._replace(
     metric="epsilon", method="gaussian_pair", bound="estimate", value=pair.epsilon,
     low=pair.low, high=pair.high,
   )  # fmt: skip
+  score, inside = (
+    np.concatenate([ins, outs]),
+    np.repeat([True, False], [len(ins), len(outs)]),
+  )
   area, psi_N = stats.auc(score, inside)
   half = 1.96 * float(np.sqrt(np.square(psi_N).sum())) / len(score)
   yield mine._replace(

@@ -252,6 +252,32 @@ def tpr_at_fpr(
   return Point(fpr, caught / len(ins), low, high, float((outs > edge).mean()))
 
 
+def over_networks(
+  score_KN: np.ndarray, member_KN: np.ndarray, fpr: float = 0.01, level: float = 0.95
+) -> Point:
+  """The same of K networks at one threshold, its interval by a jackknife over networks.
+
+  Each network is left out in turn, threshold and all; the attack itself is not made anew.
+
+  Args:
+    score_KN: of every network on every example, nan where there is none.
+    member_KN: which network saw which example.
+    fpr: false positive rate of all networks together.
+    level: of the t interval.
+
+  References:
+    Efron and Stein (1981), Ann. Statist. 9(3).
+  """
+  whole, K = tpr_at_fpr(score_KN, member_KN, fpr), len(score_KN)
+  if K < 3:
+    raise BadInput(f"models={K}: a jackknife needs at least 3")
+  keep = ~np.eye(K, dtype=bool)
+  without = np.array([tpr_at_fpr(score_KN[k], member_KN[k], fpr).tpr for k in keep])
+  error = float(np.sqrt((K - 1) / K * np.square(without - without.mean()).sum()))
+  half = error * float(stats.t.ppf((1 + level) / 2, K - 1))
+  return whole._replace(low=max(whole.tpr - half, 0.0), high=min(whole.tpr + half, 1.0))
+
+
 def roc(score: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """False and true positive rates at every threshold, from (0, 0) to (1, 1)."""
   score, member = np.asarray(score).ravel(), np.asarray(member, bool).ravel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ovl.about import About
+from ovl.memorise import privacy
 from ovl.memorise.pictures import (
   against,
   aggregate,
@@ -58,9 +59,9 @@ def terminal(rows: list[Row], about: About) -> list[Table]:
   if any(row.subject == "retrained" for row in rows):
     return [_of_deletion(rows)]
   if any(row.metric == "memorisation" for row in rows):
-    return [_of_members(rows)]
+    return privacy.of_members(rows)
   if any(row.metric == "epsilon_low" for row in rows):
-    return [_of_leak(rows)]
+    return [privacy.of_leak(rows)]
   tables = _of_doses(rows) if _of_dose(rows) else _of_features(rows)
   helps = _mitigations(rows)
   return [*tables, *([helps] if helps.lines else [])]
@@ -89,38 +90,6 @@ def _of_doses(rows: list[Row]) -> list[Table]:
   kinds = "h" + "t" * several + "nnnnnnnv"
   notes = [_least(row) for row in aggregate(rows, metric="least_dose")]
   return [Table(heads, kinds, lines, notes=notes)]
-
-
-def _of_members(rows: list[Row]) -> Table:
-  lines = [
-    [row.method, row.metric.replace("_", " "), interval(row, 3), number(row.chance, 3)]
-    if row.chance is not None
-    else [row.method, row.metric.replace("_", " "), interval(row, 3), ""]
-    for row in aggregate(rows)
-  ]
-  return Table(("attack", "number", "value", "of nothing"), "htnn", lines)
-
-
-def _of_leak(rows: list[Row]) -> Table:
-  """All trainings as one, then each."""
-  lines = []
-  names = dict.fromkeys(row.seed for row in rows)
-  for seed in sorted(names, key=lambda seed: -1 if seed is None else seed):
-    mine = {row.metric: row for row in rows if row.seed == seed}
-    if "auc" not in mine:
-      lines.append([str(seed), *[""] * 5, "diverged"])
-      continue
-    low = mine["epsilon_low"]
-    lines.append([
-      "all together" if seed is None else str(seed), number(low.value, 2),
-      interval(mine["epsilon"], 2), interval(mine["auc"], 3),
-      f"{number(mine['exposure_bits'].value, 2)} "
-      f"({number(mine['exposure_bits'].chance, 2)} of nothing)",
-      number(mine["task_accuracy"].value, 3), low.verdict,
-    ])  # fmt: skip
-  heads = ("seed", "epsilon at least", "epsilon of normal scores", "AUC", "exposure, bits",
-           "accuracy", "")  # fmt: skip
-  return Table(heads, "tnnnnnv", lines)
 
 
 def _of_deletion(rows: list[Row]) -> Table:
@@ -211,7 +180,9 @@ def _of_features(rows: list[Row]) -> list[Table]:
 def sections(rows: list[Row], about: About) -> list[Section]:
   """The page: pictures first."""
   out = []
-  if about.attributes:
+  if any(row.metric == "tpr" for row in rows):
+    out += privacy.pictures(rows, about)
+  elif about.attributes:
     out.append(Section("What was planted", picture=images(about)))
   if any(row.metric == "exposure_bits" and row.attribute for row in rows):
     out.append(Section("Exposure", picture=render(

@@ -71,7 +71,7 @@ def study(run: Run) -> Result:
     notes=list(
       filter(None, (data.note, THREAT[made.question], _seeds(seeds), _prevents(made)))
     ),
-    warnings=_warnings(rows), attributes=_pictures(setup, made),
+    warnings=_warnings(rows), attributes=_pictures(setup, made, rows),
   )  # fmt: skip
   return Result(rows, about)
 
@@ -80,8 +80,15 @@ def _parts(setup: World) -> dict[str, np.ndarray]:
   return {"train": setup.x_N, "validation": setup.x_V, "test": setup.x_M}
 
 
-def _pictures(setup: World, made: Settings) -> dict[str, dict[str, Any]]:
-  """The first image of the target class under the first patterns, for the page."""
+def _pictures(
+  setup: World, made: Settings, rows: Sequence[Row]
+) -> dict[str, dict[str, Any]]:
+  """The first image of the target class under the first patterns, for the page.
+
+  Where members are asked for: the images that rows name.
+  """
+  if made.question == "member":
+    return member.pictures(rows, setup)
   first = setup.x_N[setup.y_N == made.target][0]
   out: dict[str, dict[str, Any]] = {}
   for name in made.patterns[: SHOWN * (made.question not in ("leak", "member"))]:
