@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ovl.memorise.theory import Ridge, ridge
+from ovl import plant
+from ovl.memorise.theory import Ridge, fitted, ridge
 from ovl.types import BadInput
 
 # rate, v_inv, v_sp, x_inv, l2, x_sp -> score, clean, spurious accuracy (Monte Carlo).
@@ -69,3 +70,20 @@ def test_no_distribution_is_refused():
     Ridge(1.5)
   with pytest.raises(BadInput, match="variances"):
     Ridge(0.5, v_sp=0.0)
+
+
+def test_parameters_of_known_images_are_found():
+  """Two pixels: the classes lie along one, the pattern adds to the other."""
+  gen, n = np.random.default_rng(0), 40_000
+  y = np.arange(n) % 2
+  x = np.zeros((n, 1, 3, 1))
+  x[:, 0, 0, 0] = 0.5 + 0.2 * np.where(y == 1, 1, -1) + 0.05 * gen.normal(size=n)
+  x[:, 0, 2, 0] = 0.3 + 0.04 * gen.normal(size=n)
+  still = np.ones((1, 3, 1), np.float32)
+  add = np.zeros((1, 3, 1), np.float32)
+  add[0, 2, 0] = 0.4
+  pattern = plant.Pattern(still, add, 0 * still - 9, 0 * still + 9)
+  found = fitted(x, y, 1, pattern, 200)
+  assert found.rate == 200 / 20_000
+  assert (found.x_sp, found.x_inv) == pytest.approx((0.4, 0.2), abs=2e-3)
+  assert (found.v_inv, found.v_sp) == pytest.approx((0.05**2, 0.04**2), rel=0.05)

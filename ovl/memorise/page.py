@@ -9,6 +9,7 @@ from ovl.memorise import privacy
 from ovl.memorise.pictures import (
   against,
   aggregate,
+  beside_ridge,
   curves,
   images,
   setting,
@@ -19,6 +20,15 @@ from ovl.report.drawing import render
 from ovl.report.page import Section
 from ovl.report.table import Table, interval, number, p_value
 from ovl.types import Row
+
+RIDGE = (
+  "Mean shift of the class's probability, networks (dots, intervals over seeds) and the "
+  "closed form of ridge regression on two coordinates (dashed; Yang, Chou and Chaudhuri's "
+  "model). Measured: the height of the pattern, its mean L2 norm; its rate, dose over "
+  "class size; from means and variances of the training images, where the classes lie, how "
+  "they spread, and how images spread along the pattern. Nothing is fitted to the dots: no "
+  "penalty, trained to the end, both signs of the label alike often."
+)
 
 TERMS = (
   (
@@ -197,6 +207,11 @@ def sections(rows: list[Row], about: About) -> list[Section]:
       "seeds, dots single networks. The grey band is the null: the same networks, none "
       "planted.",
     )))  # fmt: skip
+    if any(row.subject == "ridge" for row in rows):
+      out.append(Section("Beside ridge regression", picture=render(
+        "ridge", lambda: beside_ridge(rows), "Mean shift of probability over doses: "
+        "measured, and of ridge regression", RIDGE,
+      )))  # fmt: skip
     out.append(Section("Score and accuracy", picture=render(
       "accuracy", lambda: against(rows), "Spurious score against task accuracy",
       "A dot a dose, its number beside it, a colour a way of training; both intervals are "

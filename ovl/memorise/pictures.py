@@ -90,6 +90,28 @@ def curves(rows: list[Row]) -> Figure:
   return _beside(figure, panels[0])
 
 
+def beside_ridge(rows: list[Row]) -> Figure:
+  """Mean shift of the class's probability over doses, measured and of ridge regression."""
+  mine = [row for row in aggregate(rows, metric="m_shift") if not varied(row)]
+  names = list(dict.fromkeys(row.attribute for row in mine if row.subject == "ridge"))
+  figure, panels = _panels(names)
+  for name, axes in zip(names, panels, strict=True):
+    theory = [r for r in mine if (r.attribute, r.subject) == (name, "ridge")]
+    axes.plot([setting(r)["dose"] for r in theory], [r.value or 0.0 for r in theory],
+              "--", color=SOFT, lw=1.1, label="ridge, closed form")  # fmt: skip
+    found = [r for r in mine if (r.attribute, r.subject) == (name, "planted")]
+    spans = [_span(r) for r in found]
+    axes.errorbar(
+      [setting(r)["dose"] for r in found], [value for value, _ in spans],
+      yerr=np.array([[low[0], high[0]] for _, (low, high) in spans]).reshape(-1, 2).T,
+      fmt="o", ms=3.5, elinewidth=0.8, color=COLOURS[0], label="measured",
+    )  # fmt: skip
+    axes.set_xlabel("examples with the pattern")
+    axes.set_ylabel("mean shift of probability")
+    axes.legend(fontsize=6.5)
+  return figure
+
+
 def against(rows: list[Row]) -> Figure:
   """Spurious score and task accuracy, a panel a pattern, a colour a way of training."""
   cells = [r for r in aggregate(rows, metric="spurious_score") if r.subject != "null"]

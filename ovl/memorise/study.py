@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ovl import plant
 from ovl.about import run_id
 from ovl.load import settings as settings_of
-from ovl.memorise import dose, forget, leak, member, unique
+from ovl.memorise import dose, forget, leak, member, theory, unique
 from ovl.memorise.lanes import World
 from ovl.memorise.settings import Settings, world
 from ovl.run import Result, Run
@@ -64,6 +65,8 @@ def study(run: Run) -> Result:
   }  # fmt: skip
   room = rooms[made.question]
   rows = room.rows(room.cells(here, setup, made, seeds), base, seeds, made)
+  if made.question == "dose":
+    rows = [*rows, *_ridge(setup, made, base)]
   about = run.about(
     verb="memorise", title=f"{data.name}: {TITLES[made.question]}", dataset=data.name,
     task=base.task, model=base.model, num_models=len(seeds), level=made.level,
@@ -78,6 +81,19 @@ def study(run: Run) -> Result:
 
 def _parts(setup: World) -> dict[str, np.ndarray]:
   return {"train": setup.x_N, "validation": setup.x_V, "test": setup.x_M}
+
+
+def _ridge(setup: World, made: Settings, base: Row) -> Iterator[Row]:
+  """What ridge regression would say of every pattern and dose, in closed form."""
+  for name in made.patterns:
+    pattern = plant.named(name, setup.shape, 0)
+    for dose_ in made.planted:
+      model = theory.fitted(setup.x_N, setup.y_N, made.target, pattern, dose_)
+      # A prediction in -1..1 moves by the score, a probability by half of it.
+      yield base._replace(
+        subject="ridge", setting=json.dumps({"dose": dose_}), attribute=name,
+        metric="m_shift", method="closed_form", value=theory.ridge(model).score / 2,
+      )  # fmt: skip
 
 
 def _pictures(

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Integer
 from scipy.stats import norm
 
+from ovl import plant
 from ovl.types import BadInput
 
 
@@ -90,3 +92,42 @@ def ridge(data: Ridge) -> Solution:
   clean = norm.cdf((towards + np.array([intercept, -intercept])) / spread).mean()
   spurious = norm.cdf((towards - score - intercept) / spread)
   return Solution(w_inv, w_sp, intercept, score, float(clean), float(spurious))
+
+
+def fitted(
+  x_N: Float[np.ndarray, "n h w c"],
+  y_N: Integer[np.ndarray, " n"],
+  target: int,
+  pattern: plant.Pattern,
+  dose: float,
+) -> Ridge:
+  r"""The model with what images say of its parameters.
+
+  The target class is y = 1, all others y = -1. `rate` is dose / class size, `x_sp` the mean
+  length of what the pattern adds. The invariant coordinate runs from the mean of the others
+  to that of the class: `x_inv` is half its length, `v_inv` the variance along it within the
+  two, half each. `v_sp` is the variance of images, in the same way, along the mean change
+  that the pattern makes. The two directions are taken as orthogonal and both signs of y as
+  alike often, as in the model.
+
+  Args:
+    x_N: training images.
+    y_N: their classes.
+    target: the class that carries the pattern.
+    pattern: what is planted.
+    dose: on how many examples of the class.
+  """
+  ours = np.asarray(y_N) == target
+  flat = np.asarray(x_N, np.float64).reshape(len(x_N), -1)
+  added = np.asarray(plant.paint(pattern, x_N), np.float64).reshape(len(x_N), -1) - flat
+  sides = flat[ours], flat[~ours]
+  apart, along = sides[0].mean(0) - sides[1].mean(0), added.mean(0)
+
+  def spread(direction: np.ndarray) -> float:
+    unit = direction / np.linalg.norm(direction)
+    return max(float(np.mean([(side @ unit).var() for side in sides])), 1e-6)
+
+  return Ridge(
+    rate=dose / int(ours.sum()), v_inv=spread(apart), v_sp=spread(along),
+    x_inv=float(np.linalg.norm(apart)) / 2, x_sp=plant.reach(pattern, x_N),
+  )  # fmt: skip
