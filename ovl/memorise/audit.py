@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize
-from scipy.stats import norm
+from scipy.special import log_ndtr, ndtr
 
 from ovl.types import BadInput
 
@@ -62,8 +62,8 @@ def epsilon_of_shift(mu: float, delta: float = 1e-5) -> float:
     return 0.0
 
   def gap(epsilon: float) -> float:
-    near = norm.cdf(mu / 2 - epsilon / mu)
-    far = np.exp(epsilon + norm.logcdf(-mu / 2 - epsilon / mu))
+    near = ndtr(mu / 2 - epsilon / mu)
+    far = np.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu))
     return float(near - far - delta)
 
   if gap(0.0) <= 0:

@@ -108,6 +108,7 @@ def beside_ridge(rows: list[Row]) -> Figure:
     )  # fmt: skip
     axes.set_xlabel("examples with the pattern")
     axes.set_ylabel("mean shift of probability")
+    axes.set_ylim(min(0.0, axes.get_ylim()[0]))
     axes.legend(fontsize=6.5)
   return figure
 
