@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ovl import processes
@@ -35,8 +35,11 @@ class Settings:
       raise BadInput(f"mesh.seed={self.seed}, mesh.data={self.data}: expected at least 0")
 
 
+AUTOMATIC = Settings()
+
+
 def make(
-  num_seeds: int, settings: Settings = Settings(), devices: Sequence[Any] | None = None
+  num_seeds: int, settings: Settings = AUTOMATIC, devices: Sequence[Any] | None = None
 ) -> Mesh:
   """A mesh over the devices: seeds first, what is left goes to data.
 
@@ -72,8 +75,11 @@ def make(
       f"{_divisors(num_seeds, len(devices))}"
     )
   auto = (AxisType.Auto,) * 2  # the default, Explicit, refuses ordinary gathers
-  used = list(devices)[: seeds * data]
-  return jax.make_mesh((seeds, data), ("seed", "data"), axis_types=auto, devices=used)
+  # Axes of a torus of TPUs may be split: they carry little, see the step's collectives.
+  placed = mesh_utils.create_device_mesh(
+    (seeds, data), list(devices)[: seeds * data], allow_split_physical_axes=True
+  )
+  return Mesh(placed, ("seed", "data"), axis_types=auto)
 
 
 def _divisors(number: int, most: int) -> str:

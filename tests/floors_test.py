@@ -23,6 +23,7 @@ FLOORS = {
       "pooling",
       "chain",
       "exchange",
+      "processes",
       "progress",
       "files",
       "about",
@@ -35,7 +36,7 @@ FLOORS = {
     0,
   ),
   **dict.fromkeys(
-    ["processes", "mesh", "load", "checkpoint", "results", "arrays", "workdir"], 1
+    ["mesh", "load", "checkpoint", "results", "arrays", "workdir"], 1
   ),
   **dict.fromkeys(
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
@@ -49,6 +50,7 @@ FLOORS = {
   **dict.fromkeys(["fit", "readings", "mi", "eraser"], 3.4),  # what they are made of
   "subjects": 3.6,
   **dict.fromkeys(["audit", "unlearn", "memorise"], 4),
+  "plan": 4.5,  # rehearses verbs
   "bench": 5,  # measures programs through their doors
   "cli": 6,
   **dict.fromkeys(["sweep", "__main__"], 7),  # command lines of cli's

@@ -15,6 +15,7 @@ import ovl
 from ovl import processes
 from ovl.cli import machine
 from ovl.cli.experiment import complete, configs, keys, named
+from ovl.cli.ahead import doctor, planned
 from ovl.load import nearest
 from ovl.report import compare
 from ovl.run import Verb, reopened, run, verb, verbs
@@ -59,6 +60,8 @@ def usage(name: str = "") -> str:
     lines = ["usage: ovl VERB [PATH] [--flags]", "", "verbs:"]
     lines += [f"  {name:8} {verb(name).said}" for name in verbs()]
     lines += ["  report   draws a finished run again, or two side by side"]
+    lines += ["  plan     what a verb's training needs, on devices nobody has to have"]
+    lines += ["  doctor   devices, versions, extras"]
     return "\n".join([*lines, "", "ovl VERB --help tells the flags; ovl --version"])
   one = verb(name)
   lines = [f"usage: ovl {name} {one.paths[1]} [--flags]", "", one.said, "", "flags:"]
@@ -149,6 +152,15 @@ def _performed(
   return 1 if failures else 0
 
 
+def _config(name: str, words: list[str]) -> dict[str, Any]:
+  """Of a verb and the words after it."""
+  one = verb(name)
+  values, paths, _ = parse(name, one, words)
+  given = _flags(values)
+  config = {} if given.get("config") is None else given["config"].to_dict()
+  return named_run(name, config | one.asked(paths, given))
+
+
 def _stem(name: str) -> str:
   return pathlib.Path(name).stem
 
@@ -237,6 +249,10 @@ def _main(argv: Sequence[str]) -> int:
     name = words[0]
     if name == "report":
       return redraw([word for word in words[1:] if word != "--debug"])
+    if name == "plan":
+      return planned([word for word in words[1:] if word != "--debug"], _config)
+    if name == "doctor":
+      return doctor()
     if {"-h", "--help"} & set(words):
       _say(usage(name))
       return 0

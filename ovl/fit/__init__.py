@@ -8,6 +8,9 @@ from ovl.fit.lanes import Start as Start
 from ovl.fit.program import make_program as make_program
 from ovl.fit.program import programs as programs
 from ovl.fit.program import schedule as schedule
+from ovl.fit.rehearse import Asked as Asked
+from ovl.fit.rehearse import Rehearsed as Rehearsed
+from ovl.fit.rehearse import rehearsing as rehearsing
 from ovl.fit.settings import Settings as Settings
 from ovl.fit.study import Setup as Setup
 from ovl.fit.study import Study as Study

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from ovl import checkpoint, mesh, processes, progress, step
-from ovl.fit import early, lanes, program
+from ovl.fit import early, lanes, program, rehearse
 from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
 from ovl.progress import Progress, quiet
@@ -89,6 +89,9 @@ def fit(
   N = rows_SN.shape[1]
   if settings.batch_size > N:
     raise BadInput(f"fit.batch_size={settings.batch_size}: the train part has {N} rows")
+  rehearse.perhaps(
+    rehearse.Asked(model, x_N, y_N, rows_SN, key_S, settings, objective)
+  )
   epoch_steps = N // settings.batch_size
   steps = settings.epochs * epoch_steps
   plan = objective.plan._replace(steps=steps)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ovl import chain, concepts, erasure, fit, pooling, rng, taps
+from ovl import chain, concepts, erasure, fit, mesh, pooling, rng, taps
 from ovl.judge import cells
 from ovl.judge.cells import Frame
 from ovl.load import load, nearest
@@ -171,6 +171,7 @@ def _after(asked: Erasing, tap: str, z_SND: np.ndarray) -> np.ndarray:
     named, _ = chain.resume(model.stages, tap, params, state, z_ND.reshape(-1, *shape))
     return named.get("logits", named[tap]).argmax(-1)  # the edited tap may be the last
 
-  nets = asked.nets
-  code_SN = jax.jit(jax.vmap(one))(nets.params, nets.state, jnp.asarray(z_SND))
-  return np.asarray(code_SN) == frame.y_SN[:, frame.part("test")]
+  nets, devices = asked.nets, asked.setup.devices
+  z_SND = mesh.put(z_SND, devices, "seed")
+  code_SN = mesh.get(jax.jit(jax.vmap(one))(nets.params, nets.state, z_SND))
+  return code_SN == frame.y_SN[:, frame.part("test")]

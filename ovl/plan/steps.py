@@ -1,0 +1,277 @@
+"""The step that a verb would run, compiled ahead of time and read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from ovl import fit, mesh, rng, step
+from ovl.fit import lanes, program
+from ovl.plan.chips import Chip
+from ovl.run import Run
+from ovl.types import BadInput
+
+WORDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+_COLLECTIVE = re.compile(
+  rf" = (?P<shape>.*?) (?P<word>{'|'.join(WORDS)})(-start)?\((?P<rest>.*)"
+)
+_ARRAY = re.compile(r"(?P<kind>pred|[a-z]+\d+)\[(?P<sizes>[\d,]*)\]")
+
+
+class Collective(NamedTuple):
+  """One kind of exchange between chips.
+
+  Attributes:
+    word: of XLA.
+    axis: of the mesh: "seed", "data", "both".
+    number: how many a step.
+    bytes: of their results on one chip, all together.
+  """
+
+  word: str
+  axis: str
+  number: int
+  bytes: int
+
+
+class Plan(NamedTuple):
+  """What one step needs on one chip, in bytes and FLOPs.
+
+  Attributes:
+    chip: what it was compiled for.
+    lanes: networks side by side, on all chips.
+    shape: of the mesh, ("seed", "data").
+    steps: of the whole training.
+    parts: "parameters", "optimiser", "critics", "data", "rows" -> bytes that lie there.
+    activations: bytes of temporaries.
+    peak: bytes at once, as the compiler counts them.
+    flops: a step.
+    traffic: bytes between memory and units a step.
+    seconds: the compiler's estimate of a step; None where it gives none.
+    collectives: between chips, a step.
+    most: lanes that still fit; None where memory is not known.
+  """
+
+  chip: Chip
+  lanes: int
+  shape: tuple[int, int]
+  steps: int
+  parts: Mapping[str, int]
+  activations: int
+  peak: int
+  flops: float
+  traffic: float
+  seconds: float | None
+  collectives: tuple[Collective, ...]
+  most: int | None = None
+
+  @property
+  def fits(self) -> bool:
+    """Whether the peak is below the memory of a chip; True where that is not known."""
+    return self.chip.memory is None or self.peak <= self.chip.memory
+
+  @property
+  def floor(self) -> float | None:
+    """Seconds a step cannot be below: products at their peak, or bytes at theirs."""
+    if self.chip.flops is None or self.chip.bandwidth is None:
+      return None
+    return max(self.flops / self.chip.flops, self.traffic / self.chip.bandwidth)
+
+  @property
+  def bound(self) -> str:
+    """What holds a step up."""
+    if self.chip.flops is None or self.chip.bandwidth is None:
+      return ""
+    products, moved = self.flops / self.chip.flops, self.traffic / self.chip.bandwidth
+    return "products" if products >= moved else "memory bandwidth"
+
+  @property
+  def hours(self) -> float | None:
+    """Chip-hours of the whole training at the compiler's estimate, else at the floor."""
+    each = self.seconds or self.floor
+    return None if each is None else each * self.steps * len(self.chip.devices) / 3600
+
+
+def asked(study: Callable[[Run], Any], config: Mapping[str, Any]) -> fit.Asked:
+  """The first training of a verb, up to which it is run.
+
+  Raises:
+    BadInput: what the verb refuses; it trains nothing.
+  """
+  try:
+    with fit.rehearsing():
+      study(Run(config))
+  except fit.Rehearsed as found:
+    return found.asked
+  raise BadInput("ovl plan: this trains no network; expected a verb and a config that do")
+
+
+def plan(
+  what: fit.Asked,
+  chip: Chip,
+  settings: mesh.Settings = mesh.AUTOMATIC,
+  search: bool = True,
+) -> Plan:
+  """Compiles the step for a chip and reads what the compiler says of it.
+
+  Args:
+    what: is trained.
+    chip: where.
+    settings: of the mesh.
+    search: also look how many lanes would fit.
+
+  Raises:
+    BadInput: the mesh does not fit; a batch larger than the train part.
+  """
+  S = len(what.rows_SN)
+  found = _compiled(what, chip, S, settings)
+  if not search or chip.memory is None:
+    return found
+  twice = _compiled(what, chip, 2 * S, mesh.Settings(*found.shape))
+  each = max(twice.peak - found.peak, 1) / S  # what is not of lanes stays
+  most = S + math.floor((chip.memory - found.peak) / each)
+  return found._replace(most=max(most - most % found.shape[0], 0))
+
+
+def _compiled(what: fit.Asked, chip: Chip, S: int, settings: mesh.Settings) -> Plan:
+  grid = mesh.make(S, settings, chip.devices)
+  N, batch_size = what.rows_SN.shape[1], what.settings.batch_size
+  epoch_steps = N // batch_size
+  steps = what.settings.epochs * epoch_steps
+  made = program.programs(
+    what.model, what.settings, epoch_steps, grid,
+    what.objective.plan._replace(steps=steps), what.objective.transform,
+  )  # fmt: skip
+  args = _arguments(what, made, grid, S, epoch_steps * batch_size)
+  run = made.step(step.active(what.objective.plan._replace(steps=steps), steps - 1))
+  compiled = run.lower(*args.values()).compile()
+  memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+  state = args["state"]
+  parts = {
+    "parameters": _bytes((state.params, state.state)),
+    "optimiser": _bytes(state.opt),
+    "critics": _bytes((state.critics, state.tasks)),
+    "data": _bytes(args["data"]),
+    "rows": _bytes((args["order"], args["own"])),
+  }
+  kept = memory.argument_size_in_bytes + memory.output_size_in_bytes
+  seconds = float(cost.get("optimal_seconds", 0.0))
+  return Plan(
+    chip, S, (grid.shape["seed"], grid.shape["data"]), steps, parts,
+    memory.temp_size_in_bytes,
+    kept - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
+    float(cost.get("flops", 0.0)), float(cost.get("bytes accessed", 0.0)),
+    seconds if seconds > 0 else None, _collectives(compiled.as_text(), grid),
+  )  # fmt: skip
+
+
+def _arguments(
+  what: fit.Asked, made: program.Programs, grid: Mesh, S: int, rows: int
+) -> dict[str, Any]:
+  """What the step is called with: shapes, types and where they lie."""
+  seeds, everywhere = mesh.sharding(grid, "seed"), mesh.sharding(grid)
+
+  def laid(tree: Any, where: Any, lead: int | None = None) -> Any:
+    def one(leaf: Any) -> jax.ShapeDtypeStruct:
+      shape = np.shape(leaf) if lead is None else (lead, *np.shape(leaf)[1:])
+      kind = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+      if not jnp.issubdtype(kind, jax.dtypes.prng_key):
+        kind = jax.dtypes.canonicalize_dtype(kind)
+      return jax.ShapeDtypeStruct(shape, kind, sharding=where)
+
+    return jax.tree.map(one, tree)
+
+  host: Any = (
+    what.x_N, what.y_N, dict(what.objective.attributes), dict(what.objective.rates),
+  )  # fmt: skip
+  data = laid(step.Batch(*host), everywhere)
+  keys = laid(jax.eval_shape(lambda: rng.per_seed(0, S)), seeds)
+  x, y, attributes = jax.tree.map(lambda leaf: leaf[: min(2, len(leaf))], host[:3])
+  few = laid(step.Batch(x, y, attributes, host[3]), everywhere)
+  state = laid(jax.eval_shape(made.init, keys, few), seeds)
+  return {
+    "state": state,
+    "data": data,
+    "order": jax.ShapeDtypeStruct((S, rows), jnp.int32, sharding=seeds),
+    "own": laid(lanes.own(what.objective), seeds, S),
+    "keys": keys,
+  }
+
+
+def _bytes(tree: Any) -> int:
+  """Of one device."""
+  return sum(
+    math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+    for leaf in jax.tree.leaves(tree)
+  )
+
+
+# ---- collectives ---------------------------------------------------------------------
+
+
+def _collectives(text: str, grid: Mesh) -> tuple[Collective, ...]:
+  """Those of a compiled program, by kind and by the axis that they run along."""
+  found: dict[tuple[str, str], list[int]] = {}
+  for line in text.splitlines():
+    if match := _COLLECTIVE.search(line):
+      axis = _axis(match["rest"], grid.shape["seed"], grid.shape["data"])
+      found.setdefault((match["word"], axis), []).append(_size(match["shape"]))
+  return tuple(
+    Collective(word, axis, len(sizes), sum(sizes))
+    for (word, axis), sizes in sorted(found.items())
+  )
+
+
+def _size(shape: str) -> int:
+  bits = {"pred": 8}
+  total = 0
+  for match in _ARRAY.finditer(shape):
+    kind = match["kind"]
+    width = bits.get(kind) or int(re.sub(r"\D", "", kind))
+    total += math.prod(int(n) for n in match["sizes"].split(",") if n) * width // 8
+  return total
+
+
+def _axis(rest: str, seeds: int, data: int) -> str:
+  """Which devices talk: along a row of the mesh, a column, or all."""
+  groups = _groups(rest)
+  if groups is None:
+    return "both"
+  place = np.arange(seeds * data).reshape(seeds, data)
+  where = {int(d): (int(i), int(j)) for (i, j), d in np.ndenumerate(place)}
+  apart = np.zeros(2, bool)
+  for group in groups:
+    at_G2 = np.array([where[d] for d in group if d in where])
+    apart |= np.ptp(at_G2, 0) > 0
+  return {(0, 0): "none", (1, 0): "seed", (0, 1): "data"}.get(tuple(apart), "both")
+
+
+def _groups(rest: str) -> list[list[int]] | None:
+  if listed := re.search(r"replica_groups=\{(\{[\d,{} ]*\})\}", rest):
+    return [
+      [int(n) for n in group.split(",")]
+      for group in re.findall(r"\{([\d, ]+)\}", listed[1])
+    ]
+  if tiled := re.search(
+    r"replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", rest
+  ):
+    shape = [int(n) for n in tiled[3].split(",")]
+    order = np.arange(math.prod(shape)).reshape(shape)
+    if tiled[4]:
+      order = order.transpose([int(n) for n in tiled[4].split(",")])
+    return order.reshape(int(tiled[1]), int(tiled[2])).tolist()
+  if named := re.search(r"replica_groups=mesh\[([^\]]*)\] *\{([^}]*)\}", rest):
+    sizes = {n: int(size) for n, size in re.findall(r"'(\w+)'=(\d+)", named[1])}
+    along = re.findall(r"'(\w+)'", named[2])
+    place = np.arange(math.prod(sizes.values())).reshape(*sizes.values())
+    last = [list(sizes).index(name) for name in along]
+    order = np.moveaxis(place, last, range(-len(last), 0))
+    return order.reshape(-1, math.prod(sizes[name] for name in along)).tolist()
+  return None

@@ -1,0 +1,83 @@
+"""A plan as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ovl.plan.steps import Plan
+from ovl.report.table import Table, terminal
+
+UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def text(plans: Sequence[Plan]) -> str:
+  """Everything of one plan, or a line each of several."""
+  return terminal(_several(plans) if len(plans) > 1 else _one(plans[0]))
+
+
+def _one(plan: Plan) -> Table:
+  chip = plan.chip
+  lines = [
+    ("fits", "yes" if plan.fits else "no"),
+    ("mesh", f"seed {plan.shape[0]} x data {plan.shape[1]}, {plan.lanes} networks"),
+    *((f"{name} a chip", size(count)) for name, count in plan.parts.items()),
+    ("activations a chip", size(plan.activations)),
+    ("peak a chip", f"{size(plan.peak)} of {size(chip.memory)}"),
+    ("networks that fit", "" if plan.most is None else f"{plan.most:,}"),
+    ("FLOPs a step and chip", f"{plan.flops:.3g}"),
+    ("bytes moved a step and chip", size(plan.traffic)),
+    ("collectives a step", exchanged(plan)),
+    ("step, compiler's estimate", seconds(plan.seconds)),
+    ("step, not below", seconds(plan.floor)),
+    ("bound by", plan.bound),
+    (f"chip-hours of {plan.steps:,} steps", hours(plan)),
+  ]
+  return Table(("", chip.name), "ht", [line for line in lines if line[1]])
+
+
+def _several(plans: Sequence[Plan]) -> Table:
+  heads = (
+    "topology", "fits", "seed x data", "peak a chip", "of", "networks that fit", "step",
+    "bound by", "collectives", "chip-hours",
+  )  # fmt: skip
+  lines = [
+    (
+      plan.chip.name, "yes" if plan.fits else "no", f"{plan.shape[0]} x {plan.shape[1]}",
+      size(plan.peak), size(plan.chip.memory),
+      "" if plan.most is None else f"{plan.most:,}",
+      seconds(plan.seconds or plan.floor), plan.bound, exchanged(plan), hours(plan),
+    )
+    for plan in plans
+  ]  # fmt: skip
+  return Table(heads, "htnnnnntnn", lines)
+
+
+def exchanged(plan: Plan) -> str:
+  """Collectives by kind, axis, number and bytes."""
+  if not plan.collectives:
+    return "none"
+  return ", ".join(
+    f"{c.number} {c.word} over {c.axis} ({size(c.bytes)})" for c in plan.collectives
+  )
+
+
+def size(number: float | None) -> str:
+  """Bytes in a unit that reads well."""
+  if number is None:
+    return "unknown"
+  for scale, unit in UNITS:
+    if number >= scale:
+      return f"{number / scale:,.2f} {unit}"
+  return f"{number:,.0f} B"
+
+
+def seconds(number: float | None) -> str:
+  """Of a step; "" where nobody says."""
+  if number is None:
+    return ""
+  return f"{number * 1e3:,.3g} ms" if number >= 1e-3 else f"{number * 1e6:,.3g} us"
+
+
+def hours(plan: Plan) -> str:
+  """Chip-hours, and of what estimate."""
+  return "" if plan.hours is None else f"{plan.hours:,.3g}"
