@@ -1,19 +1,19 @@
 """A SLURM array of one sweep through submitit, queued again before its time is over.
 
-  python launch/slurm.py --array=8 --partition=gpu -- \
-    --verb=unlearn --config=colour --sweep="dataset.rho=.5,.9"
-
-What stands after `--` is for launch/sweep.py. Logs: ovl-runs/slurm, seen by all nodes.
+python launch/slurm.py --array=8 -- --verb=unlearn --config=colour --sweep="seed=0,1"
 """
 
-import pathlib
 import shlex
 import subprocess
 import sys
 import time
 
-import submitit
 from absl import app, flags
+
+try:
+  import submitit
+except ImportError:
+  sys.exit('launch/slurm.py needs submitit: pip install ".[slurm]"')
 
 ARRAY = flags.DEFINE_integer("array", 1, "how many jobs share the sweep", lower_bound=1)
 GPUS = flags.DEFINE_integer("gpus", 1, "of a job, a task each", lower_bound=1)
@@ -41,13 +41,12 @@ class Task(submitit.helpers.Checkpointable):
 
 
 def main(argv: list[str]) -> None:
-  sweep = str(pathlib.Path(__file__).with_name("sweep.py").resolve())
-  words, each = [sys.executable, sweep, *argv[1:]], GPUS.value
+  words, each = [sys.executable, f"{sys.path[0]}/sweep.py", *argv[1:]], GPUS.value
   asked = {"name": "ovl", "timeout_min": MINUTES.value, "slurm_signal_delay_s": 120}
   asked |= {"tasks_per_node": each, "gpus_per_node": each, "slurm_partition": QUEUE.value}
-  asked |= {"slurm_additional_parameters": {"requeue": True}}
+  asked["slurm_additional_parameters"] = {"requeue": True}
   if DRY_RUN.value:
-    return print(f"{ARRAY.value} x {shlex.join(words)}\n{asked}")
+    return print(ARRAY.value, "x", shlex.join(words), asked)
   executor = submitit.AutoExecutor("ovl-runs/slurm/%j", "slurm", slurm_max_num_timeout=999)
   executor.update_parameters(**asked)
   with executor.batch():

@@ -224,6 +224,16 @@ def test_submitit_is_given_the_same(shell, tmp_path):
     assert f"#SBATCH --{asked}\n" in text
 
 
+def test_without_submitit_it_says_how_to_get_it():
+  code = "import sys; sys.modules['submitit'] = None; import slurm"
+  done = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True,
+    env=os.environ | {"PYTHONPATH": str(LAUNCH)},
+  )  # fmt: skip
+  assert done.returncode == 1
+  assert done.stderr == 'launch/slurm.py needs submitit: pip install ".[slurm]"\n'
+
+
 TOLD = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(75)); print(1)"
 
 

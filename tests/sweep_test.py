@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -376,6 +377,17 @@ def test_cells_are_chosen_by_what_differs_controls_left_out(here):
   heads = made.sections[1].table.heads
   assert list(heads[:2]) == ["tiny.rate", "state"]
   assert list(heads[2:]) == [f"share beyond task, a, fc{i}" for i in range(3, 9)]
+
+
+def test_a_page_of_hundreds_of_jobs_stays_readable(here):
+  found = jobs("tiny.rate=" + ",".join(str(rate) for rate in range(300)))
+  row = Row(metric="score", attribute="a", value=1.0)
+  made = page(found, {job.name: [row] for job in found}, {}, "T")
+  svg = made.pictures[0].svg
+  width = float(re.search(r'width="([\d.]+)pt"', svg)[1])
+  assert width < 30 * 72
+  assert sum(f">{rate}<" in svg for rate in range(300)) < 90
+  assert len(made.sections[1].table.lines) == 300
 
 
 # ---- processes of their own ----------------------------------------------------------

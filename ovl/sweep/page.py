@@ -116,7 +116,7 @@ def _picture(
   labels = [", ".join(_overrides(job)) or "run" for job in jobs]
 
   def draw() -> Figure:
-    wide, tall, foot = max(3.0, 0.45 * len(jobs)), 2.2, 0.3
+    wide, tall, foot = min(max(3.0, 0.45 * len(jobs)), 24.0), 2.2, 0.3
     foot += CHAR * min(max(map(len, labels)), 30) * 0.8
     side = 0.6 + CHAR * max(len(_label(cell)) for cell in shown)
     figure = Figure((0.8 + wide + side, len(metrics) * (tall + 0.4) + foot))
@@ -141,7 +141,8 @@ def _picture(
       axes.set_ylabel(metric.replace("_", " "))
       axes.set_xlim(-0.5, len(jobs) - 0.5)
       last = i == len(metrics) - 1
-      axes.set_xticks(range(len(jobs)), [short(t, 30) for t in labels] if last else [])
+      places = range(0, len(jobs), -(-len(jobs) // 80))  # labels that do not touch
+      axes.set_xticks(places, [short(labels[x], 30) if last else "" for x in places])
       if last:
         turn(axes.get_xticklabels(), 40, "right", "top")
       axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
