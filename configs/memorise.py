@@ -71,7 +71,7 @@ def get_config(*words: str) -> ConfigDict:
     # Full batches of plain SGD: epsilon is known, and every noised sum can be read.
     c.model.hidden = (32,)
     c.fit.update(
-      epochs=8, batch_size=539, learning_rate=0.7, optimiser="sgd", milestones=(8,)
+      epochs=8, batch_size=539, learning_rate=6.0, optimiser="sgd", milestones=(8,)
     )
     c.memorise.update(clip="example", clip_at=0.3, noise=1.6, test_share=0.7)
     c.memorise.update(patches=250, side=8, coin="image")

@@ -174,12 +174,12 @@ def test_the_bound_stays_below_a_known_epsilon_and_is_not_vacuous():
   T, S = 8, 20
   asked = private(S, patches=250, noise=1.6)
   asked["model"]["hidden"] = (32,)
-  asked["fit"] |= {"epochs": T, "milestones": (T,), "learning_rate": 0.7}
+  asked["fit"] |= {"epochs": T, "milestones": (T,), "learning_rate": 6.0}
   made, here = world(asked)
   found = leak.cells(Run(asked), here, made, range(S))
   truth = float(found.epsilon)
   assert truth == pytest.approx(guesses.epsilon_of_shift(T**0.5 / 1.6, 1e-5))
-  assert found.accuracy.mean() > 0.5, "it learns something"
+  assert found.accuracy.mean() > 0.6, "it learns something"
   for r, least in ((0, 0.0), (1, 0.1)):
     guessed = [
       guesses.guess(score[r][inside], score[r][~inside])

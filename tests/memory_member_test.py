@@ -75,6 +75,17 @@ def test_where_members_are_drawn_by_a_coin_nothing_is_found():
       assert row.value == pytest.approx(0, abs=0.01)
 
 
+def test_the_interval_of_one_example_covers_and_is_never_empty():
+  gen, inside = np.random.default_rng(0), np.arange(40) % 2 == 0
+  p = np.where(inside, 0.95, 0.4)
+  each = [member.difference(gen.random(40) < p, inside, 0.95) for _ in range(400)]
+  covered = np.mean([low <= 0.55 <= high for low, high in each])
+  assert 0.92 <= covered <= 0.99
+  low, high = member.difference(inside, inside, 0.95)
+  assert 0.7 < low < 1
+  assert high == 1
+
+
 def test_networks_are_chunked_and_few_are_refused(result):
   parts = study(Run(config(lanes=5)))
   for mine, its in zip(parts.rows, result.rows, strict=True):

@@ -177,14 +177,31 @@ def _remembered(table: Table, whole: Row) -> Iterator[Row]:
   yield mine._replace(metric="memorised_share", value=float(strong.mean()))
   again = membership.halves(table.member, table.margin)
   yield mine._replace(metric="repeats", value=again)
-  wide = float(scipy_stats.norm.ppf((1 + (whole.level or 0.95)) / 2))
   by_value = np.argsort(-np.nan_to_num(found.value, nan=-1.0), kind="stable")
   for n in by_value[:SHOWN]:
-    value, half = float(found.value[n]), wide * float(found.error[n])
+    low, high = difference(table.right[:, n], table.member[:, n], whole.level or 0.95)
     yield whole._replace(
-      metric="memorised_example", attribute=f"training image {n}", value=value,
-      setting=json.dumps({"example": int(n)}), low=value - half, high=value + half,
+      metric="memorised_example", attribute=f"training image {n}",
+      setting=json.dumps({"example": int(n)}), value=float(found.value[n]), low=low,
+      high=high,
     )  # fmt: skip
+
+
+def difference(
+  right_K: np.ndarray, member_K: np.ndarray, level: float
+) -> tuple[float, float]:
+  """Interval of a difference of two shares, not empty where all are right or none.
+
+  References:
+    Agresti and Caffo (2000), The American Statistician 54(4).
+  """
+  sides = [right_K[member_K], right_K[~member_K]]
+  p, n = zip(
+    *(((one.sum() + 1) / (len(one) + 2), len(one) + 2) for one in sides), strict=True
+  )
+  error = np.sqrt(sum(p_ * (1 - p_) / n_ for p_, n_ in zip(p, n, strict=True)))
+  half = float(scipy_stats.norm.ppf((1 + level) / 2)) * float(error)
+  return max(p[0] - p[1] - half, -1.0), min(p[0] - p[1] + half, 1.0)
 
 
 def _gradients(table: Table, whole: Row) -> Iterator[Row]:

@@ -125,10 +125,14 @@ def exposure(planted_S: np.ndarray, references_SR: np.ndarray) -> Exposure:
     )
   R = references_SR.shape[1]
   rank_S = 1 + (references_SR >= planted_S[:, None]).sum(1)  # ties count against us
-  bits = np.log2(R + 1) - np.log2(np.arange(1, R + 2))
-  return Exposure(
-    bits[rank_S - 1], rank_S / (R + 1), rank_sum_p(rank_S, R), float(bits.mean()), rank_S, R
-  )
+  bits_S, chance = bits(rank_S, R)
+  return Exposure(bits_S, rank_S / (R + 1), rank_sum_p(rank_S, R), chance, rank_S, R)
+
+
+def bits(rank_S: np.ndarray, R: int) -> tuple[np.ndarray, float]:
+  """Exposures `[S]` of ranks among R references, and their mean where nothing is learnt."""
+  of_rank = np.log2(R + 1) - np.log2(np.arange(1, R + 2))
+  return of_rank[rank_S - 1], float(of_rank.mean())
 
 
 def rank_sum_p(rank_S: np.ndarray, R: int) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ovl.about import About
 from ovl.memorise.pictures import COLOURS, aggregate, setting
@@ -109,6 +110,10 @@ def curves(rows: Sequence[Row]) -> Figure:
   least = min((setting(row)["fpr"] for row in points), default=1e-3)
   axes.plot([least, 1], [least, 1], color=SOFT, lw=0.8, ls=":")
   axes.set(xscale="log", yscale="log", xlim=(least, 1), ylim=(least, 1.1))
+  decades = [d for d in (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0) if d >= least]
+  for axis in (axes.xaxis, axes.yaxis):
+    axis.set_ticks(decades, [f"{decade:g}" for decade in decades])
+    axis.set_minor_formatter(NullFormatter())
   axes.set_xlabel("false positive rate")
   axes.set_ylabel("true positive rate")
   axes.legend(loc="lower right")
@@ -128,12 +133,8 @@ def remembered(rows: Sequence[Row], about: About) -> Figure:
     axes.spines[:].set_visible(True)
     said = about.task.split(" / ")
     axes.set_title(said[one["class"]] if one["class"] < len(said) else str(one["class"]))
-    axes.set_xlabel(f"{number(row.value, 2)} ± {number(_half(row), 2)}")
+    axes.set_xlabel(interval(row, 2), fontsize=7)
   return figure
-
-
-def _half(row: Row) -> float:
-  return ((row.high or 0.0) - (row.low or 0.0)) / 2
 
 
 def pictures(rows: list[Row], about: About) -> list[Section]:
@@ -149,7 +150,7 @@ def pictures(rows: list[Row], about: About) -> list[Section]:
     Section("What is remembered", picture=render(
       "memorised", lambda: remembered(rows, about), most,
       most + ": class above; below, how much more often networks with the image are right "
-      "on it than those without, and the half width of its interval. The largest of many "
+      "on it than those without, and its interval. The largest of many "
       "are shown, so that each is rather less.",
     )),
   ]  # fmt: skip
