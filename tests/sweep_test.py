@@ -337,6 +337,24 @@ def test_the_command_refuses_in_a_line(command):
   assert not pathlib.Path("ovl-runs").exists()
 
 
+DOC = (LAUNCH.parents[1] / "docs" / "launch.md").read_text(encoding="utf-8")
+SAID = sorted(set(re.findall(r"^(?:\$ )?.*launch/\S+ .*?(--verb=.*)$", DOC, re.M)))
+
+
+@pytest.mark.parametrize("line", SAID)
+def test_what_the_page_sweeps_can_be_swept(loaded, tmp_path, monkeypatch, capsys, line):
+  monkeypatch.chdir(tmp_path)
+  words = shlex.split(line.removesuffix('"') if line.count('"') % 2 else line)
+  with flagsaver.flagsaver():
+    assert loaded.main(flags.FLAGS(["sweep", "--dry_run", *words])) == 0
+  assert capsys.readouterr().out.count(" -m ovl ") >= 1
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_has_sweeps():
+  assert len(SAID) >= 8
+
+
 # ---- the page ------------------------------------------------------------------------
 
 
