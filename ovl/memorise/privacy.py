@@ -55,7 +55,7 @@ def _leak_line(
     number(sharp.value, 2) + part, interval(same["epsilon", "gaussian_pair"], 2),
     interval(same["auc", ""], 3),
     f"{number(bits.value, 2)} ({number(bits.chance, 2)} of nothing)",
-    number(accuracy.value, 3), sharp.verdict,
+    number(accuracy.value, 3), low.verdict,
   ]  # fmt: skip
 
 
