@@ -5,7 +5,7 @@
 
 More words of the verb stand after `--`. In a SLURM array, or with --count, every process
 does its part; the same command again does what is missing (docs/launch.md).
-exit status: 0 done, 1 a job failed (--strict), 2 bad input, 75 stopped
+exit status: 0 done, 1 a job failed (the only one, or --strict), 2 bad input, 75 stopped
 """
 
 import os
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
   say(f"{len(done)} of {len(jobs)} jobs complete: {out}/rows.csv, {out}/sweep.html")
   for name, why in failed.items():
     say(f"failed: {name}: {why}")
-  return int(bool(failed) and STRICT.value)
+  return int(bool(failed) and (STRICT.value or len(jobs) == 1))
 
 
 if __name__ == "__main__":

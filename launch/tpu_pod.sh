@@ -32,7 +32,7 @@ if [[ -n ${SETUP:-} ]]; then
   exit
 fi
 if [[ -n ${STOP:-} ]]; then
-  everywhere "pkill -TERM -f launch/sweep.py"
+  everywhere "pkill -TERM -f '^.venv/bin/python launch/sweep.py'" # not the shells around it
   exit
 fi
 [[ " $* " == *" -- "* ]] || set -- "$@" --

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import signal
 import subprocess
@@ -15,6 +14,12 @@ from typing import IO
 
 UNFINISHED = 75  # exit status (EX_TEMPFAIL): stopped; the same command goes on
 OK, BAD_INPUT = 0, 2  # of `ovl`: there is nothing to try again
+# Linux tells the child to end where its parent is killed, so that none is left at work and
+# holds a lock (1: PR_SET_PDEATHSIG). Said by the child: a fork of many threads is not safe.
+FOLLOW = (
+  "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execvp(sys.argv[1], "
+  "sys.argv[1:])"
+)
 
 
 @contextlib.contextmanager
@@ -53,10 +58,12 @@ def run(
   Returns:
     0; else the exit status of the first that failed, as a shell counts: 128 + signal.
   """
+  linux = sys.platform == "linux"
+  follow = [sys.executable, "-I", "-S", "-c", FOLLOW] if linux else []
   every = [
     subprocess.Popen(
-      command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-      text=True, errors="replace", start_new_session=True, preexec_fn=_follow,
+      [*follow, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
     )
     for command in commands
   ]  # fmt: skip
@@ -81,12 +88,6 @@ def run(
     thread.join()
   first = first or next((p.returncode for p in every if p.returncode), 0)
   return first if first >= 0 else 128 - first
-
-
-def _follow() -> None:
-  """On Linux none is left at work, and holds a lock, where the launcher is killed."""
-  if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
 
 
 def _forward(number: int, lines: IO[str], say: Callable[[int, str], None]) -> None:

@@ -279,7 +279,9 @@ def test_a_tpu_pod_is_given_one_line_for_all_workers(shell):
   assert asked == []
   assert shlex.split(done.stdout) == one
   asked, _ = shell("launch/tpu_pod.sh", STOP="1", **pod)
-  assert asked == [[*ssh, "--worker=all", "--command=pkill -TERM -f launch/sweep.py"]]
+  assert asked == [
+    [*ssh, "--worker=all", "--command=pkill -TERM -f '^.venv/bin/python launch/sweep.py'"]
+  ]
   asked, _ = shell("launch/tpu_pod.sh", SETUP="1", **pod)
   assert [words[:5] for words in asked] == [
     ["git", "archive", "--format=tar.gz", "--output=ovl.tar.gz", "HEAD"],

@@ -330,6 +330,12 @@ def test_the_command_lists_what_failed_and_is_strict_where_asked(command):
   assert [line.startswith("# complete: ") for line in said] == [True, False, True]
 
 
+def test_the_only_job_is_never_lost_in_silence(command):
+  words = ["--config=config.py", "--out=o"]
+  assert command(*words, "--", "--config.tiny.bad=1.0")[2] == 1
+  assert command("--config=config.py", "--out=p")[2] == 0
+
+
 def test_the_command_refuses_in_a_line(command):
   said, err, status = command("--config=config.py", "--sweep=tiny.rat=1")
   assert (said, status) == ([], 2)
