@@ -86,6 +86,12 @@ def _divisors(number: int, most: int) -> str:
   return ", ".join(str(n) for n in range(1, most + 1) if number % n == 0)
 
 
+def memory(mesh: Mesh) -> float | None:
+  """Bytes of one device; None where it does not say."""
+  device = next(d for d in mesh.devices.flat if d.process_index == jax.process_index())
+  return (device.memory_stats() or {}).get("bytes_limit")
+
+
 def sharding(mesh: Mesh, *axes: str | None) -> NamedSharding:
   """Leading dimensions over the named axes; none = replicated."""
   return NamedSharding(mesh, PartitionSpec(*axes))

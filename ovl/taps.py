@@ -53,16 +53,23 @@ def collect(
   if INPUT in names:
     raise BadInput(f"the model has a tap named {INPUT!r}, the name of the input itself")
   names = [INPUT, *names]
-  run = _program(model, max_width)
-  x = mesh.put(x_N, grid)
+  # What would fill half of a device's memory is gathered here, batch by batch.
+  memory = mesh.memory(grid)
+  streamed = memory is not None and x_N.nbytes > memory / 2
+  x = None if streamed else mesh.put(x_N, grid)
+  run = _program(model, max_width, streamed)
   S, N = rows_SN.shape
   out: list[np.ndarray] = []
   predicted = np.empty((S, N), np.int32)
   for start in range(0, N, batch_size):
     # The last batch is filled up, so that one program serves all.
     index = np.minimum(np.arange(start, start + min(batch_size, N)), N - 1)
-    rows = mesh.put(rows_SN[:, index], grid, "seed")
-    z_L, code = mesh.get(run(params, state, x, rows))
+    rows = rows_SN[:, index]
+    if streamed:
+      seen = mesh.put(x_N[rows], grid, "seed"), None
+    else:
+      seen = x, mesh.put(rows, grid, "seed")
+    z_L, code = mesh.get(run(params, state, *seen))
     size = min(batch_size, N - start)
     if not out:
       out = [np.empty((S, N, z.shape[-1]), np.float32) for z in z_L]
@@ -75,18 +82,18 @@ def collect(
 
 @functools.lru_cache(maxsize=8)
 def _program(
-  model: Model, max_width: int | None
+  model: Model, max_width: int | None, streamed: bool
 ) -> Callable[..., tuple[list[Array], Array]]:
-  """Compiled once a model, also for its untrained twins."""
+  """Compiled once a model, also for its untrained twins; streamed, x is the batch."""
 
-  def seed(params: Any, state: Any, x: Array, rows_B: Array) -> tuple[list[Array], Array]:
-    x_B = x[rows_B]
+  def seed(params: Any, state: Any, x: Array, rows_B: Any) -> tuple[list[Array], Array]:
+    x_B = x if streamed else x[rows_B]
     logits_BC, taps, _ = model.apply(params, state, x_B)
     # A list keeps the depth order, a dict comes back sorted.
     named = [(INPUT, x_B), *taps.items()]
     return [reduce(name, z, max_width) for name, z in named], logits_BC.argmax(-1)
 
-  return jax.jit(jax.vmap(seed, (0, 0, None, 0)))
+  return jax.jit(jax.vmap(seed, (0, 0, 0, None) if streamed else (0, 0, None, 0)))
 
 
 def shapes(

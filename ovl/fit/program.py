@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from ovl import mesh, rng, step
-from ovl.fit import early
+from ovl.fit import early, precision
 from ovl.fit.lanes import RATE, TASK_ALONE, Own, Transform, batch, keyed
 from ovl.fit.settings import Settings
 from ovl.types import Model, Params, TrainState
@@ -60,6 +60,7 @@ def make_program(
   active: frozenset[str] | None = None,
   grid: Mesh | None = None,
   transform: Transform | None = None,
+  streamed: bool = False,
 ) -> Callable[..., tuple[TrainState, step.Metrics]]:
   """The program of one step for all networks, as the trainer jits it.
 
@@ -71,24 +72,29 @@ def make_program(
     active: the terms of the plan that take part.
     grid: the mesh: rows of a batch are spread over "data".
     transform: of every batch.
+    streamed: each call is handed its own rows.
 
   Returns:
     `(state_S, data, order_SN, own_S, key_S) -> (state_S, metrics_S)`, `data` a
     `step.Batch` of all N rows; the batch is row `step` of each network's own order.
+    Streamed, `data` is that batch, leaves `[S, B, ...]`, and `order_SB` its places.
   """
   one = step.make_step(model, tx, plan, active)
 
   def lane(
     state: TrainState, data: step.Batch, order_N: Array, mine: Own, key: PRNGKeyArray
   ) -> Any:
-    start = (state.step % (order_N.shape[0] // batch_size)) * batch_size
-    rows_B = jax.lax.dynamic_slice_in_dim(order_N, start, batch_size)
+    rows_B = order_N
+    if not streamed:
+      start = (state.step % (order_N.shape[0] // batch_size)) * batch_size
+      rows_B = jax.lax.dynamic_slice_in_dim(order_N, start, batch_size)
     if grid is not None:
       rows_B = jax.lax.with_sharding_constraint(rows_B, mesh.sharding(grid, "data"))
-    seen = batch(data, rows_B, mine, transform, keyed(key, state.step))
+    seen = batch(data, rows_B, mine, transform, keyed(key, state.step), streamed)
     return one(state, seen, mine.weights, key)
 
-  return jax.vmap(lane, (0, None, 0, 0, 0), spmd_axis_name="seed")
+  rows = step.Batch(0, 0, 0, None) if streamed else None  # type: ignore[arg-type]
+  return jax.vmap(lane, (0, rows, 0, 0, 0), spmd_axis_name="seed")
 
 
 class Programs(NamedTuple):
@@ -115,8 +121,10 @@ def programs(
   grid: Mesh,
   plan: step.Plan,
   transform: Transform | None,
+  streamed: bool = False,
 ) -> Programs:
   """Initialisation, step and data order of all networks."""
+  model = precision.of(model, settings.precision)
   tx = at_own_rate(optimiser(settings, settings.epochs * epoch_steps))
   born = mesh.sharding(grid, "seed")
 
@@ -125,7 +133,9 @@ def programs(
 
   @functools.cache
   def one(active: frozenset[str]) -> Callable[..., Any]:
-    made = make_program(model, tx, settings.batch_size, plan, active, grid, transform)
+    made = make_program(
+      model, tx, settings.batch_size, plan, active, grid, transform, streamed
+    )
     return jax.jit(made, donate_argnums=0, out_shardings=born)
 
   order = functools.partial(_order, rows=epoch_steps * settings.batch_size)

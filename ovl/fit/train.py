@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,10 +16,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from ovl import checkpoint, mesh, processes, progress, step
-from ovl.fit import early, lanes, program, rehearse
+from ovl.fit import chunks, early, lanes, program, rehearse, source
 from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
-from ovl.progress import Progress, quiet
+from ovl.progress import Progress, nth, quiet
 from ovl.types import BadInput, Model, TrainState
 
 
@@ -86,21 +87,44 @@ def fit(
       of another number than networks.
     FloatingPointError: a loss is not finite, where `objective.strict`; says whose.
   """
-  N = rows_SN.shape[1]
-  if settings.batch_size > N:
-    raise BadInput(f"fit.batch_size={settings.batch_size}: the train part has {N} rows")
-  rehearse.perhaps(
-    rehearse.Asked(model, x_N, y_N, rows_SN, key_S, settings, objective)
-  )
-  epoch_steps = N // settings.batch_size
+  asked = rehearse.Asked(model, x_N, y_N, rows_SN, key_S, settings, objective)
+  if settings.batch_size > rows_SN.shape[1]:
+    raise BadInput(
+      f"fit.batch_size={settings.batch_size}: the train part has {rows_SN.shape[1]} rows"
+    )
+  rehearse.perhaps(asked)
+  S, most = len(rows_SN), chunks.most(asked, grid)
+  if most >= S:
+    return _together(asked, grid, directory, report)
+  parts = []
+  for number, at in enumerate(chunks.places(S, most)):
+    home = None if directory is None else pathlib.Path(directory) / f"lanes-{at.start}"
+    mine = nth(report, number, -(-S // most), f"{most} of {S} networks at once: ")
+    nets = _together(chunks.taken(asked, at), grid, home, mine)
+    parts.append(mesh.get(nets))
+  return Nets(*chunks.joined(parts))
+
+
+def _together(
+  asked: rehearse.Asked,
+  grid: Mesh,
+  directory: str | os.PathLike[str] | None,
+  report: Progress,
+) -> Nets:
+  """All of them as lanes of one program."""
+  model, x_N, y_N, rows_SN, key_S, settings, objective = asked
+  epoch_steps = rows_SN.shape[1] // settings.batch_size
   steps = settings.epochs * epoch_steps
   plan = objective.plan._replace(steps=steps)
-  made = program.programs(model, settings, epoch_steps, grid, plan, objective.transform)
+  host = (x_N, y_N, dict(objective.attributes))
+  data = source.source(host, objective.rates, grid, settings.stream)
+  made = program.programs(
+    model, settings, epoch_steps, grid, plan, objective.transform, data.whole is None
+  )
   key_S = mesh.put(key_S, grid, "seed")
-  host: Any = (x_N, y_N, dict(objective.attributes), dict(objective.rates))
-  data = mesh.put(step.Batch(*host), grid)
-  few = jax.tree.map(lambda leaf: leaf[: min(2, len(x_N))], data.rows)
-  state = made.init(key_S, step.Batch(few[0], few[1], few[2], data.rates))
+  few = jax.tree.map(lambda leaf: np.asarray(leaf[: min(2, len(x_N))]), host)
+  some: Any = mesh.put((*few, dict(objective.rates)), grid)
+  state = made.init(key_S, step.Batch(*some))
   lanes.check(objective, state, len(x_N), steps)
   state = _started(state, objective.lanes.start, grid)
   # The step donates its state, so the twins are copies.
@@ -148,14 +172,16 @@ def _loop(
     for epoch in range(done // epoch_steps, settings.epochs):
       if _over(kept, objective):
         break
-      order = made.order(key_S, rows_SN, mesh.put(np.int32(epoch), grid))
+      order = data.order(made.order(key_S, rows_SN, mesh.put(np.int32(epoch), grid)))
       first, losses, began = max(done, epoch * epoch_steps), [], time.monotonic()
       for now in range(first, (epoch + 1) * epoch_steps):
         if processes.stopping():
           saver.save(now, {"state": state, **kept})
           raise processes.Stopped
         run = made.step(step.active(plan, now))
-        state, metrics = run(state, data, order, own_S, key_S)
+        at = (now - epoch * epoch_steps) * settings.batch_size
+        rows = data.at(order, at, settings.batch_size)
+        state, metrics = run(state, *rows, own_S, key_S)
         losses.append((metrics["loss"], metrics["alive"]))
         if now + 1 in objective.snapshots:
           place, nets = objective.snapshots.index(now + 1), (state.params, state.state)

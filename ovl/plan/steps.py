@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ovl import fit, mesh, rng, step
-from ovl.fit import lanes, program
+from ovl import fit, mesh
+from ovl.fit import ahead
 from ovl.plan.chips import Chip
 from ovl.run import Run
 from ovl.types import BadInput
@@ -142,18 +141,8 @@ def plan(
 
 def _compiled(what: fit.Asked, chip: Chip, S: int, settings: mesh.Settings) -> Plan:
   grid = mesh.make(S, settings, chip.devices)
-  N, batch_size = what.rows_SN.shape[1], what.settings.batch_size
-  epoch_steps = N // batch_size
-  steps = what.settings.epochs * epoch_steps
-  made = program.programs(
-    what.model, what.settings, epoch_steps, grid,
-    what.objective.plan._replace(steps=steps), what.objective.transform,
-  )  # fmt: skip
-  args = _arguments(what, made, grid, S, epoch_steps * batch_size)
-  run = made.step(step.active(what.objective.plan._replace(steps=steps), steps - 1))
-  compiled = run.lower(*args.values()).compile()
-  memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
-  state = args["state"]
+  compiled, args = ahead.compiled(what, grid, S)
+  cost, state = compiled.cost_analysis() or {}, args["state"]
   parts = {
     "parameters": _bytes((state.params, state.state)),
     "optimiser": _bytes(state.opt),
@@ -161,48 +150,15 @@ def _compiled(what: fit.Asked, chip: Chip, S: int, settings: mesh.Settings) -> P
     "data": _bytes(args["data"]),
     "rows": _bytes((args["order"], args["own"])),
   }
-  kept = memory.argument_size_in_bytes + memory.output_size_in_bytes
   seconds = float(cost.get("optimal_seconds", 0.0))
+  epoch_steps = what.rows_SN.shape[1] // what.settings.batch_size
   return Plan(
-    chip, S, (grid.shape["seed"], grid.shape["data"]), steps, parts,
-    memory.temp_size_in_bytes,
-    kept - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
+    chip, S, (grid.shape["seed"], grid.shape["data"]),
+    what.settings.epochs * epoch_steps, parts,
+    compiled.memory_analysis().temp_size_in_bytes, ahead.peak(compiled),
     float(cost.get("flops", 0.0)), float(cost.get("bytes accessed", 0.0)),
     seconds if seconds > 0 else None, _collectives(compiled.as_text(), grid),
   )  # fmt: skip
-
-
-def _arguments(
-  what: fit.Asked, made: program.Programs, grid: Mesh, S: int, rows: int
-) -> dict[str, Any]:
-  """What the step is called with: shapes, types and where they lie."""
-  seeds, everywhere = mesh.sharding(grid, "seed"), mesh.sharding(grid)
-
-  def laid(tree: Any, where: Any, lead: int | None = None) -> Any:
-    def one(leaf: Any) -> jax.ShapeDtypeStruct:
-      shape = np.shape(leaf) if lead is None else (lead, *np.shape(leaf)[1:])
-      kind = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
-      if not jnp.issubdtype(kind, jax.dtypes.prng_key):
-        kind = jax.dtypes.canonicalize_dtype(kind)
-      return jax.ShapeDtypeStruct(shape, kind, sharding=where)
-
-    return jax.tree.map(one, tree)
-
-  host: Any = (
-    what.x_N, what.y_N, dict(what.objective.attributes), dict(what.objective.rates),
-  )  # fmt: skip
-  data = laid(step.Batch(*host), everywhere)
-  keys = laid(jax.eval_shape(lambda: rng.per_seed(0, S)), seeds)
-  x, y, attributes = jax.tree.map(lambda leaf: leaf[: min(2, len(leaf))], host[:3])
-  few = laid(step.Batch(x, y, attributes, host[3]), everywhere)
-  state = laid(jax.eval_shape(made.init, keys, few), seeds)
-  return {
-    "state": state,
-    "data": data,
-    "order": jax.ShapeDtypeStruct((S, rows), jnp.int32, sharding=seeds),
-    "own": laid(lanes.own(what.objective), seeds, S),
-    "keys": keys,
-  }
 
 
 def _bytes(tree: Any) -> int:
