@@ -57,6 +57,18 @@ def test_curves_images_and_gradients_are_on_the_page(result):
   assert {"Who was there", "What is remembered"} <= set(titles)
 
 
+def test_names_of_classes_are_text_on_the_page(result):
+  """A label is what somebody wrote: it stays text."""
+  about, wild = result.about, "<script>$x$</script>"
+  some = {name: one | {"label": wild} for name, one in about.attributes.items()}
+  about = about._replace(attributes=some)
+  shown = {
+    s.picture.name: s.picture for s in page.sections(result.rows, about) if s.picture
+  }
+  assert "<script" not in shown["memorised"].svg
+  assert "&lt;script&gt;$x$" in shown["memorised"].svg
+
+
 def test_where_members_are_drawn_by_a_coin_nothing_is_found():
   """The same table, with members that training knew nothing of."""
   asked = config(seeds=16)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats as scipy_stats
 
-from ovl import fit, rng, stats
+from ovl import fit, mesh, rng, stats
 from ovl.memorise import influence, lanes, membership
 from ovl.memorise.lanes import Case, Trained, World
 from ovl.memorise.settings import Settings
@@ -86,10 +86,10 @@ def _table(run: Run, world: World, seeds: Sequence[int], judged: int) -> Table:
   keys = jax.vmap(lambda seed: rng.stream(jax.random.key(seed), "half"))(jnp.array(seeds))
   steps = world.settings.epochs * (N // 2 // world.settings.batch_size)
   looked = sorted({max(steps * (i + 1) // ALONG, 1) for i in range(ALONG)})
-  nets = fit.fit(
+  nets = mesh.local(fit.fit(
     world.model, world.x_N, world.y_N, rows_SN, keys, world.settings, run.mesh(S), None,
     run.progress, fit.Objective(world.plan, weights, snapshots=tuple(looked)),
-  )  # fmt: skip
+  ))  # fmt: skip
   trained = Trained(nets.params, nets.state, nets.alive)
   still = lanes.patterns(world, [Case()] * S)
   said = lambda x: lanes.log_probabilities(world.model, trained, still, x)  # noqa: E731
@@ -224,13 +224,15 @@ def _gradients(table: Table, whole: Row) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def pictures(rows: Sequence[Row], world: World) -> dict[str, dict[str, Any]]:
+def pictures(
+  rows: Sequence[Row], world: World, labels: Sequence[str]
+) -> dict[str, dict[str, Any]]:
   """The images that rows name, for the page."""
   named = {
     row.attribute: json.loads(row.setting)["example"] for row in rows if row.attribute
   }
   return {
     name: {"kind": "image", "image": np.round(world.x_N[n].astype(float), 2).tolist(),
-           "class": int(world.y_N[n])}
+           "label": str(labels[int(world.y_N[n])])}
     for name, n in named.items()
   }  # fmt: skip

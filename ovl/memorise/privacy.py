@@ -131,8 +131,7 @@ def remembered(rows: Sequence[Row], about: About) -> Figure:
     axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, "gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(True)
-    said = about.task.split(" / ")
-    axes.set_title(said[one["class"]] if one["class"] < len(said) else str(one["class"]))
+    axes.set_title(one["label"])
     axes.set_xlabel(interval(row, 2), fontsize=7)
   return figure
 

@@ -74,7 +74,7 @@ def study(run: Run) -> Result:
     notes=list(
       filter(None, (data.note, THREAT[made.question], _seeds(seeds), _prevents(made)))
     ),
-    warnings=_warnings(rows), attributes=_pictures(setup, made, rows),
+    warnings=_warnings(rows), attributes=_pictures(setup, made, rows, data.labels),
   )  # fmt: skip
   return Result(rows, about)
 
@@ -97,14 +97,14 @@ def _ridge(setup: World, made: Settings, base: Row) -> Iterator[Row]:
 
 
 def _pictures(
-  setup: World, made: Settings, rows: Sequence[Row]
+  setup: World, made: Settings, rows: Sequence[Row], labels: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
   """The first image of the target class under the first patterns, for the page.
 
   Where members are asked for: the images that rows name.
   """
   if made.question == "member":
-    return member.pictures(rows, setup)
+    return member.pictures(rows, setup, labels)
   first = setup.x_N[setup.y_N == made.target][0]
   out: dict[str, dict[str, Any]] = {}
   for name in made.patterns[: SHOWN * (made.question not in ("leak", "member"))]:
