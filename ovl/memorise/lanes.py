@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ovl import fit, plant, step
+from ovl import fit, mesh, plant, step
 from ovl.progress import Progress, quiet
 from ovl.run import Run
 from ovl.types import BadInput, Model, Params
@@ -35,6 +35,7 @@ class World(NamedTuple):
     weights: of the step, the same for all networks.
     patience: of early stopping, judged by the images V; 0: none.
     regimes: name -> the same images under another way of training.
+    mesh: how devices are shared out, see `ovl.mesh.Settings`.
   """
 
   model: Model
@@ -50,6 +51,7 @@ class World(NamedTuple):
   weights: Mapping[str, float] = MappingProxyType({})
   patience: int = 0
   regimes: Mapping[str, World] = MappingProxyType({})
+  mesh: Mapping[str, int] = MappingProxyType({})
 
   @property
   def early(self) -> fit.Early | None:
@@ -176,13 +178,18 @@ def objective(world: World, cases: Sequence[Case]) -> fit.Objective:
   )
 
 
-def chunks(cases: Sequence[Case], lanes: int) -> list[list[Case]]:
+def chunks(
+  cases: Sequence[Case], lanes: int, world_mesh: Mapping[str, int] = MappingProxyType({})
+) -> list[list[Case]]:
   """Parts of one size, at most `lanes`, so that one program serves all of them.
 
-  The last is filled up with cases of the first.
+  The last is filled up with cases of the first; a part is shared evenly by the devices.
   """
   number = -(-len(cases) // lanes)
   size = -(-len(cases) // number)
+  devices = world_mesh.get("seed", 0) or min(jax.device_count(), size)
+  size = -(-size // devices) * devices
+  number = -(-len(cases) // size)
   whole = [cases[i % len(cases)] for i in range(number * size)]
   return [whole[at : at + size] for at in range(0, len(whole), size)]
 
@@ -211,10 +218,10 @@ def train(
   )
   rows = np.broadcast_to(np.arange(N), (S, N))
   nets = fit.fit(
-    world.model, world.x_N, world.y_N, rows, keys, world.settings, Run({}).mesh(S), None,
-    progress, aim,
+    world.model, world.x_N, world.y_N, rows, keys, world.settings,
+    Run({"mesh": world.mesh}).mesh(S), None, progress, aim,
   )  # fmt: skip
-  return Trained(nets.params, nets.state, nets.alive, nets.snapshots, nets.opt)
+  return mesh.local(Trained(nets.params, nets.state, nets.alive, nets.snapshots, nets.opt))
 
 
 @functools.lru_cache(maxsize=8)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ovl import fit, plant, stats
+from ovl import fit, mesh, plant, stats
 from ovl.memorise import audit, guesses, nulls, white
 from ovl.memorise.lanes import World, painted
 from ovl.memorise.settings import Settings
@@ -127,10 +127,10 @@ def _scored(
     lanes=_planted(world, made, patches),
   )  # fmt: skip
   keys = jax.vmap(jax.random.key)(jnp.array(seeds))
-  nets = fit.fit(
+  nets = mesh.local(fit.fit(
     world.model, world.x_N, world.y_N, np.broadcast_to(np.arange(N), (S, N)), keys,
     world.settings, run.mesh(S), None, run.part(0, 0.9).progress, objective,
-  )  # fmt: skip
+  ))  # fmt: skip
   read = _reader(world.model)
   outside, accuracy = read(
     nets.params, nets.state, patches.patterns, world.y_N[patches.carrier], world.x_M,

@@ -46,7 +46,7 @@ def gather(
     most: networks at once.
     *stage: names of where the chunks are kept.
   """
-  parts = lanes.chunks(cases, most)
+  parts = lanes.chunks(cases, most, world.mesh)
   found = []
   for number, mine in enumerate(parts):
     here = run.part(number / len(parts), (number + 1) / len(parts), "training: ")

@@ -187,7 +187,7 @@ def world(config: Mapping[str, Any], made: Settings) -> tuple[Dataset, World]:
   classes = len(data.labels)
   found = World(
     x_N=data.x[train], y_N=data.y[train], x_V=data.x[judges], y_V=data.y[judges],
-    x_M=data.x[test], y_M=data.y[test], target=made.target,
+    x_M=data.x[test], y_M=data.y[test], target=made.target, mesh=config.get("mesh", {}),
     **_training(config, made, {}, classes),
   )  # fmt: skip
   regimes = {}
