@@ -117,7 +117,7 @@ def test_the_page_has_tables_and_pictures(found, tmp_path):
   home = report.write(page, result.rows, result.about, tmp_path)
   assert "Dose and response" in home.read_text()
   assert {p.stem for p in (tmp_path / "plots").glob("*.png")} == {
-    "dose", "accuracy", "planted",
+    "dose", "accuracy", "planted", "ridge",
   }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def _leak_line(
 ) -> list[str]:
   mine = [row for row in rows if row.seed == seed]
   same = {(row.metric, row.method): row for row in mine if row.setting == reader}
-  who = str(json.loads(reader or "{}").get("reader", "black_box")).replace("_", " ")
+  who = _reader(reader)
   if ("auc", "") not in same:
     return [str(seed), who, *[""] * 6, "diverged"]
   low, sharp = same["epsilon_low", "one_run"], same["epsilon_low", "one_run_fdp"]
@@ -59,6 +59,10 @@ def _leak_line(
   ]  # fmt: skip
 
 
+def _reader(setting_: str) -> str:
+  return str(json.loads(setting_ or "{}").get("reader", "black_box")).replace("_", " ")
+
+
 def _leak_notes(rows: Sequence[Row], truth: float | None) -> list[str]:
   said = []
   if truth:
@@ -67,12 +71,13 @@ def _leak_notes(rows: Sequence[Row], truth: float | None) -> list[str]:
       "that. Batches that are drawn are not counted in its favour."
     )
   theirs = [
-    f"{row.method.removeprefix('jax_privacy_').replace('_', ' ')} {number(row.value, 2)}"
+    f"{_reader(row.setting)}, {row.method.removeprefix('jax_privacy_').replace('_', ' ')}: "
+    f"{number(row.value, 2)}"
     for row in aggregate(rows, metric="epsilon_low")
     if row.method.startswith("jax_privacy_")
   ]
   if theirs:
-    said.append(f"jax-privacy on the same scores, all together: {', '.join(theirs)}.")
+    said.append(f"jax-privacy on the same scores, all together: {'; '.join(theirs)}.")
   return said
 
 
