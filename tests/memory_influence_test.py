@@ -190,6 +190,10 @@ def test_trak_equals_a_loop():
   np.testing.assert_allclose(found, tau * q, rtol=1e-2, atol=1e-4)
   other = influence.trak(MODEL, stacked, (X, Y), (X[:5], Y[:5]), W, seed=4)
   assert not np.allclose(found, other)
+  one = jax.tree.map(lambda leaf: leaf[:1], stacked)
+  alone = influence.trak_self(MODEL, jax.tree.map(lambda leaf: leaf[0], one), X, Y, W, 3, 9)
+  whole = influence.trak(MODEL, one, (X, Y), (X, Y), W, seed=3)
+  np.testing.assert_allclose(alone, np.diag(whole), rtol=1e-4, atol=1e-6)
   with pytest.raises(BadInput, match="width=64"):
     influence.trak(MODEL, stacked, (X, Y), (X[:5], Y[:5]), 64)
 

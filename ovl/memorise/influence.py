@@ -196,6 +196,32 @@ def trak(
   return tau * q
 
 
+def trak_self(
+  model: Model,
+  net: tuple[Params, Params],
+  x_N: np.ndarray,
+  y_N: np.ndarray,
+  width: int = 256,
+  seed: int = 0,
+  chunk: int = 256,
+) -> np.ndarray:
+  """TRAK of every example on itself in one network, `[N]`: no N x N matrix is made.
+
+  Args:
+    model: the network.
+    net: its parameters and state.
+    x_N: inputs.
+    y_N: classes.
+    width: of the projections, at most N.
+    seed: of them.
+    chunk: examples at once.
+  """
+  run = functools.partial(_features(model, width), *net)
+  key = jax.random.fold_in(jax.random.key(seed), 0)
+  phi_NW, q_N = _in_chunks(run, (x_N, y_N), key, chunk)
+  return np.einsum("nw,wn->n", phi_NW, np.linalg.pinv(phi_NW, rcond=1e-6)) * q_N
+
+
 def _in_chunks(
   run: Callable[..., Any], rows: tuple[np.ndarray, np.ndarray], key: Any, chunk: int
 ) -> list[np.ndarray]:

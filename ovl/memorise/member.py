@@ -110,7 +110,7 @@ def _of_itself(world: World, nets: fit.Nets, s: int, looked: Sequence[int]) -> n
   """What every example did to itself in one network, `[3, N]`."""
   data = world.x_N, world.y_N
   along = jax.tree.map(lambda leaf: leaf[:, s], nets.snapshots)
-  last = jax.tree.map(lambda leaf: leaf[s : s + 1], (nets.params, nets.state))
+  last = jax.tree.map(lambda leaf: leaf[s], (nets.params, nets.state))
   # The step whose gradient is taken next: of the last network, the last that was taken.
   rate = fit.schedule(world.settings, max(looked))
   rates_T = np.array([rate(min(t, max(looked) - 1)) for t in looked], np.float64)
@@ -118,7 +118,7 @@ def _of_itself(world: World, nets: fit.Nets, s: int, looked: Sequence[int]) -> n
   return np.stack([
     influence.self_influence(world.model, along, *data, rates_T),
     influence.self_influence(world.model, along, *data),
-    np.diag(influence.trak(world.model, last, data, data, width, seed=s)),
+    influence.trak_self(world.model, last, *data, width, seed=s),
   ])  # fmt: skip
 
 

@@ -31,7 +31,8 @@ THREAT = {
   "forget": "Whoever deletes has the network, its data and the list of examples; scores "
   "are of held-out images.",
   "leak": "Whoever guesses knows every patch, its place and its carrier's class, and sees "
-  "softmax outputs on held-out images.",
+  "softmax outputs on held-out images; the white box sees every noised sum, and knows all "
+  "data but the coins.",
   "member": "Whoever attacks has networks trained alike on random halves of the same data, "
   "and sees the softmax output of the attacked one.",
   "unique": "Whoever scores knows the feature and sees softmax outputs on held-out images; "
