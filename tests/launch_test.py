@@ -332,7 +332,7 @@ def local(home, *words):
 
 
 def wait_for(*paths):
-  until = time.monotonic() + 20
+  until = time.monotonic() + 60
   while not all(path.exists() for path in paths):
     assert time.monotonic() < until, f"{paths} did not come"
     time.sleep(0.01)
