@@ -124,6 +124,11 @@ def get(tree: Any) -> Any:
   return jax.device_get(jax.tree.map(_whole, tree))
 
 
+def local(tree: Any) -> Any:
+  """As it is, or whole in every process, for what each of several then does by itself."""
+  return get(tree) if processes.several() else tree
+
+
 def _whole(leaf: Any) -> Any:
   if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
     return leaf

@@ -35,9 +35,7 @@ FLOORS = {
     ],
     0,
   ),
-  **dict.fromkeys(
-    ["mesh", "load", "checkpoint", "results", "arrays", "workdir"], 1
-  ),
+  **dict.fromkeys(["mesh", "load", "checkpoint", "results", "arrays", "workdir"], 1),
   **dict.fromkeys(
     ["datasets", "models", "critics", "mitigations", "erasers", "releases"], 2
   ),

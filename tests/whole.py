@@ -45,7 +45,7 @@ CONFIGS = {
     "memorise": {"patterns": ["S2"], "doses": [0, 3], "target": 0},
   },
   "mi": {
-    "x": "x.npy", "y": "y.npy", "method": "auto,infonce", "seeds": 2, "level": 0.95,
+    "x": "x.npy", "y": "y.npy", "method": "linear,infonce", "seeds": 2, "level": 0.95,
     "groups": "", "kind": "", "seed": 0,
   },
 }  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovl import fit
+from ovl import fit, workdir
 from ovl.about import run_id
 from ovl.arrays import Arrays
 from ovl.audit.settings import Settings
@@ -40,6 +41,7 @@ class Material(NamedTuple):
     reduced: tap -> shape and width read, where fewer columns are read than there are.
     notes: of the data.
     warnings: what must not be overlooked.
+    lost: of those, networks that came to nothing.
   """
 
   subjects: list[Subject]
@@ -56,6 +58,7 @@ class Material(NamedTuple):
   reduced: dict[str, Any]
   notes: list[str]
   warnings: list[str]
+  lost: list[str]
 
   def trial(self, level: float, seed: int) -> Trial:
     """The rows, and how they are judged."""
@@ -82,6 +85,7 @@ class Material(NamedTuple):
       "reduced": self.reduced,
       "notes": self.notes,
       "warnings": self.warnings,
+      "lost": self.lost,
     }
 
   def _described(self, c: Column) -> dict[str, Any]:
@@ -103,14 +107,18 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
   return Material(
     its.subjects, its.frame, its.layers, its.seeds, given.attributes, its.y_N,
     its.task_labels, None, base, "Audit of given activations", {}, its.reduced,
-    list(given.notes), its.warnings,
+    list(given.notes), its.warnings, [],
   )  # fmt: skip
 
 
 def from_config(setup: fit.Setup, settings: Settings, run: Run) -> Material:
   """Trains the networks of a config and taps them, their twins and the input."""
   data, train = setup.dataset, run.part(0.0, 0.4, "training: ")
-  nets = setup.train(run.path("nets"), train.progress)
+  aim = fit.TASK_ALONE._replace(strict=False)
+  nets = setup.train(run.path("nets"), train.progress, aim)
+  setup, nets, lost = fit.finite(setup, nets)
+  if lost:  # the others need not be as many as the mesh that was asked for divides
+    run = replace(run, config=workdir.claimed(run.config))
   frame = cells.frame(setup.part, data.y, len(data.labels), data.groups)
   width = settings.max_width
 
@@ -133,5 +141,5 @@ def from_config(setup: fit.Setup, settings: Settings, run: Run) -> Material:
     subjects, frame, list(layers(setup)), setup.seeds, data.attributes, data.y,
     data.labels, correct_SN, base, f"{data.name}: what the network knows beyond its task",
     {"train": int(setup.part["train"].shape[1])}, reduced(setup, width),
-    [data.note] if data.note else [], [],
+    [data.note] if data.note else [], lost, lost,
   )  # fmt: skip

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict, config_flags
 import ovl
 from ovl import processes
 from ovl.cli import machine
-from ovl.cli.experiment import complete, configs, keys, named
 from ovl.cli.ahead import doctor, planned
+from ovl.cli.experiment import complete, configs, keys, named
 from ovl.load import nearest
 from ovl.report import compare
 from ovl.run import Verb, reopened, run, verb, verbs

@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ovl import rng
+from ovl import mesh, rng
 from ovl import split as splitting
 from ovl.fit.lanes import TASK_ALONE, Objective
 from ovl.fit.settings import Settings
@@ -68,6 +69,30 @@ class Setup(NamedTuple):
       report,
       objective,
     )
+
+
+def finite(setup: Setup, nets: Nets) -> tuple[Setup, Nets, list[str]]:
+  """What is left when networks that went to infinity are, and a line on each that is not.
+
+  Raises:
+    FloatingPointError: none is left.
+  """
+  if nets.alive is None or nets.alive.all():
+    return setup, nets, []
+  keep = np.flatnonzero(nets.alive)
+  if not len(keep):
+    raise FloatingPointError(
+      "no network has a finite loss: lower fit.learning_rate, or look at the inputs"
+    )
+  lost = [
+    f"the network of seed {seed} went to infinity and is left out"
+    for seed, alive in zip(setup.seeds, nets.alive, strict=True)
+    if not alive
+  ]
+  host = mesh.get(nets._replace(snapshots=None))
+  some: Nets = jax.tree.map(lambda leaf: leaf[keep], host)
+  seeds, part = [setup.seeds[s] for s in keep], {n: r[keep] for n, r in setup.part.items()}
+  return setup._replace(seeds=seeds, part=part), some, lost
 
 
 class Study(NamedTuple):

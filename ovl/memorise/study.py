@@ -75,7 +75,8 @@ def study(run: Run) -> Result:
     notes=list(
       filter(None, (data.note, THREAT[made.question], _seeds(seeds), _prevents(made)))
     ),
-    warnings=_warnings(rows), attributes=_pictures(setup, made, rows, data.labels),
+    warnings=_lost(rows) + _warnings(rows), lost=_lost(rows),
+    attributes=_pictures(setup, made, rows, data.labels),
   )  # fmt: skip
   return Result(rows, about)
 
@@ -135,15 +136,16 @@ def _prevents(made: Settings) -> str:
   )
 
 
+def _lost(rows: Sequence[Row]) -> list[str]:
+  """Networks that came to nothing."""
+  gone = {(row.attribute, row.seed) for row in rows if row.flag == "diverged"}
+  said = "networks went to infinity and are left out with their twins: lower"
+  return [f"{len(gone)} {said} fit.learning_rate"] if gone else []
+
+
 def _warnings(rows: Sequence[Row]) -> list[str]:
   """What must not be overlooked."""
   out = []
-  gone = sorted({(row.attribute, row.seed) for row in rows if row.flag == "diverged"})
-  if gone:
-    out.append(
-      f"{len(gone)} networks went to infinity and are left out with their twins: lower "
-      "fit.learning_rate"
-    )
   null = [
     row for row in rows
     if row.metric == "excess_spurious_score" and row.subject == "null"

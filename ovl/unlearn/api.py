@@ -65,11 +65,18 @@ def study(run: Run) -> Result:
     mine, more = _judged(found, tap, attack, trial, run.part(*edges))
     rows, warned = rows + mine, warned + [said for said in more if said not in warned]
   few = note(column, frame) if TREES in made.attackers else ""
+  lost = [
+    f"{one.name} {one.setting}: the network of seed {seed} went to infinity"
+    for one in found
+    if one.alive_S is not None
+    for seed, alive in zip(setup.seeds, one.alive_S, strict=True)
+    if not alive
+  ]
   about = run.about(
     verb="unlearn",
     title=f"{setup.dataset.name}: what it takes to forget {made.attribute}",
     dataset=base.dataset, task=base.task, model=base.model, num_models=frame.models,
-    level=made.level, readers=made.attackers, warnings=warned,
+    level=made.level, readers=made.attackers, warnings=warned, lost=lost,
     notes=[said for said in (setup.dataset.note, few) if said],
     split={"train": train}
     | dict(zip(("probe", "stop", "test"), frame.sizes, strict=True)),
