@@ -120,8 +120,9 @@ ONCE = {
   "the quiet reporter": r"def quiet\(",
   "the writing of layer_index": r"layer_index=",
   "what is said of a finished run": r"complete: nothing to do",
-  "the making of a mesh": r"jax\.make_mesh\(",
-  "the program's mesh": r"mesh\.make\(",
+  "the making of a mesh": r"\bMesh\(",
+  # A plan is for devices that are only described.
+  "the program's mesh": r"\bmesh\.make\((?!.*chip)",
   "the reading of a config's file": r"get_config\(",
   "the nearest name": r"get_close_matches\(",
 }
