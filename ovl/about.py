@@ -123,7 +123,12 @@ def commit() -> str:
   return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def claimed(config: Mapping[str, Any]) -> dict[str, Any]:
+  """What a run is of: everything but on which devices it is worked out."""
+  return {key: value for key, value in config.items() if key != "mesh"}
+
+
 def run_id(config: Mapping[str, Any]) -> str:
-  """Ten hexadecimal digits of the config: equal configs, equal runs."""
-  text = json.dumps(config, sort_keys=True, default=str)
+  """Ten hexadecimal digits of the config: equal configs, equal runs, on any devices."""
+  text = json.dumps(claimed(config), sort_keys=True, default=str)
   return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -55,7 +55,7 @@ def make(
     BadInput: the axes do not fit the devices or the models.
   """
   devices = jax.devices() if devices is None else devices
-  there = len(devices) // max(settings.data, 1)
+  there = max(len(devices) // max(settings.data, 1), 1)
   seeds = settings.seed or math.gcd(num_seeds, there)
   data = settings.data or max(len(devices) // seeds, 1)
   if num_seeds % seeds:

@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ovl.about import claimed as claimed
 from ovl.about import commit, devices, versions
 from ovl.contents import contents, flat
 from ovl.files import write_text
@@ -42,11 +43,6 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     ) from None
   except (NotADirectoryError, FileExistsError, PermissionError) as error:
     raise BadInput(f"cannot write {path}: {error.strerror}") from error
-
-
-def claimed(config: Mapping[str, Any]) -> dict[str, Any]:
-  """What a folder belongs to: everything but on which devices it is worked out."""
-  return {key: value for key, value in config.items() if key != "mesh"}
 
 
 def since(started: float) -> float:
