@@ -11,7 +11,7 @@ from whole import NETWORKS
 
 from ovl import cli, fit, mesh, plan
 from ovl.audit.api import study
-from ovl.plan import steps
+from ovl.plan import steps, table
 from ovl.run import verb
 from ovl.types import BadInput
 
@@ -158,6 +158,42 @@ def test_a_pod_is_planned_without_one(capsys):
   out = capsys.readouterr().out
   assert "over seed" not in out
   assert out.count("yes") == 2
+  assert "chip-seconds" in out
+
+
+@pytest.mark.parametrize(
+  ("name", "platform"),
+  [
+    ("", "cpu"),
+    pytest.param("v5e:2x2", "tpu", marks=pytest.mark.skipif(not TPU, reason="`plan`")),
+  ],
+)
+def test_a_plan_is_of_the_program_of_its_devices(name, platform, monkeypatch):
+  """A convolution asks where it is: on CPU it is unrolled over networks, else not."""
+  seen, true = [], steps.ahead.compiled
+
+  def compiled(*args):
+    seen.append(jax.default_backend())
+    return true(*args)
+
+  monkeypatch.setattr(steps.ahead, "compiled", compiled)
+  plan.plan(plan.asked(study, CONFIG), plan.chips(name), search=False)
+  assert seen == [platform]
+  assert jax.default_backend() == "cpu"
+
+
+@pytest.mark.parametrize(
+  ("hours", "said"),
+  [
+    (1234.5, "1,234 chip-hours"), (2.0, "2.0 chip-hours"), (0.5, "30.0 chip-minutes"),
+    (0.004, "14.4 chip-seconds"), (2.07e-5, "0.07 chip-seconds"),
+  ],
+)  # fmt: skip
+def test_what_is_paid_for_reads_well(hours, said):
+  chips = (jax.devices() * 4)[:4]
+  chip = plan.Chip("four", chips, flops=1.0, bandwidth=1.0)
+  one = here()._replace(chip=chip, steps=9, seconds=hours * 3600 / 9 / 4)
+  assert table.cost(one) == said
 
 
 def test_doctor_says_what_is_here(capsys):

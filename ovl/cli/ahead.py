@@ -21,9 +21,9 @@ from ovl.types import BadInput
 
 USAGE = """usage: ovl plan VERB [--config=...] [--topology=v5e:4x4 | --topologies=A,B,...]
 
-compiles the verb's training step ahead of time, for the devices that are here or for TPUs
-that nobody has to have (pip install "ovl[plan]"), and says whether it fits, what it needs
-and what it costs; exit status 1 where it does not fit"""
+compiles the step of the verb's first training ahead of time, for the devices that are
+here or for TPUs that nobody has to have (pip install "ovl[plan]"), and says whether it
+fits, what it needs and what it costs; exit status 1 where it does not fit"""
 EXTRAS = {
   "cuda13": ("jax-cuda13-plugin", "NVIDIA GPUs"),
   "tpu": ("libtpu", "TPUs"),
@@ -73,10 +73,7 @@ def doctor() -> int:
     ("system", platform.platform()),
     ("devices", f"{jax.device_count()} x {jax.devices()[0].device_kind}"),
     ("processes", str(jax.process_count())),
-    (
-      "precision of products",
-      precision,
-    ),
+    ("precision of products", precision),
     ("64 bits", "on" if jax.config.values["jax_enable_x64"] else "off"),
     ("compile cache", str(machine.cache())),
   ]

@@ -47,6 +47,13 @@ SHAPES = {
   "v5p": ("2x2x1", "2x2x2", "2x2x4", "4x4x4", "4x4x8"),
   "v6e": ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
 }
+# A machine without TPUs must not ask the cloud for them, nor look for its neighbours; two
+# plans at a time share no chip, so neither has to wait for the other.
+ALONE = {
+  "TPU_SKIP_MDS_QUERY": "1",
+  "TPU_WORKER_HOSTNAMES": "localhost",
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
 
 
 def chips(topology: str = "") -> Chip:
@@ -61,9 +68,8 @@ def chips(topology: str = "") -> Chip:
   if topology not in known:
     raise BadInput(f"--topology={topology} is unknown: {nearest(topology, known)}")
   kind = topology.partition(":")[0]
-  # A machine without TPUs must not ask the cloud for them.
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  os.environ.setdefault("TPU_ACCELERATOR_TYPE", f"{kind}-1")
+  for name, value in (ALONE | {"TPU_ACCELERATOR_TYPE": f"{kind}-1"}).items():
+    os.environ.setdefault(name, value)
   try:
     import libtpu  # noqa: F401
   except ImportError:

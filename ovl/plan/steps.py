@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
+from unittest import mock
 
 import jax
 import numpy as np
@@ -77,8 +79,8 @@ class Plan(NamedTuple):
     return self.chip.memory is None or self.peak <= self.chip.memory
 
   @property
-  def floor(self) -> float | None:
-    """Seconds a step cannot be below: products at their peak, or bytes at theirs."""
+  def roofline(self) -> float | None:
+    """Seconds of a step: FLOPs at the chip's peak or bytes at theirs, what takes longer."""
     if self.chip.flops is None or self.chip.bandwidth is None:
       return None
     return max(self.flops / self.chip.flops, self.traffic / self.chip.bandwidth)
@@ -93,8 +95,8 @@ class Plan(NamedTuple):
 
   @property
   def hours(self) -> float | None:
-    """Chip-hours of the whole training at the compiler's estimate, else at the floor."""
-    each = self.seconds or self.floor
+    """Chip-hours of the whole training at the compiler's estimate, else the roofline."""
+    each = self.seconds or self.roofline
     return None if each is None else each * self.steps * len(self.chip.devices) / 3600
 
 
@@ -141,7 +143,8 @@ def plan(
 
 def _compiled(what: fit.Asked, chip: Chip, S: int, settings: mesh.Settings) -> Plan:
   grid = mesh.make(S, settings, chip.devices)
-  compiled, args = ahead.compiled(what, grid, S)
+  with _as_if(chip.devices[0].platform):
+    compiled, args = ahead.compiled(what, grid, S)
   cost, state = compiled.cost_analysis() or {}, args["state"]
   parts = {
     "parameters": _bytes((state.params, state.state)),
@@ -159,6 +162,13 @@ def _compiled(what: fit.Asked, chip: Chip, S: int, settings: mesh.Settings) -> P
     float(cost.get("flops", 0.0)), float(cost.get("bytes accessed", 0.0)),
     seconds if seconds > 0 else None, _collectives(compiled.as_text(), grid),
   )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _as_if(platform: str) -> Iterator[None]:
+  """Traces what would run there: a convolution asks where it is, and differs on CPU."""
+  with mock.patch.object(jax, "default_backend", return_value=platform):
+    yield
 
 
 def _bytes(tree: Any) -> int:

@@ -8,6 +8,7 @@ from ovl.plan.steps import Plan
 from ovl.report.table import Table, terminal
 
 UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+PRICES = ((1, "chip-hours"), (1 / 60, "chip-minutes"), (1 / 3600, "chip-seconds"))
 
 
 def text(plans: Sequence[Plan]) -> str:
@@ -28,9 +29,9 @@ def _one(plan: Plan) -> Table:
     ("bytes moved a step and chip", size(plan.traffic)),
     ("collectives a step", exchanged(plan)),
     ("step, compiler's estimate", seconds(plan.seconds)),
-    ("step, not below", seconds(plan.floor)),
+    ("step, roofline", seconds(plan.roofline)),
     ("bound by", plan.bound),
-    (f"chip-hours of {plan.steps:,} steps", hours(plan)),
+    (f"chips x time, {plan.steps:,} steps", cost(plan)),
   ]
   return Table(("", chip.name), "ht", [line for line in lines if line[1]])
 
@@ -38,14 +39,14 @@ def _one(plan: Plan) -> Table:
 def _several(plans: Sequence[Plan]) -> Table:
   heads = (
     "topology", "fits", "seed x data", "peak a chip", "of", "networks that fit", "step",
-    "bound by", "collectives", "chip-hours",
+    "bound by", "collectives a step", "chips x time",
   )  # fmt: skip
   lines = [
     (
       plan.chip.name, "yes" if plan.fits else "no", f"{plan.shape[0]} x {plan.shape[1]}",
       size(plan.peak), size(plan.chip.memory),
       "" if plan.most is None else f"{plan.most:,}",
-      seconds(plan.seconds or plan.floor), plan.bound, exchanged(plan), hours(plan),
+      seconds(plan.seconds or plan.roofline), plan.bound, exchanged(plan), cost(plan),
     )
     for plan in plans
   ]  # fmt: skip
@@ -75,9 +76,15 @@ def seconds(number: float | None) -> str:
   """Of a step; "" where nobody says."""
   if number is None:
     return ""
-  return f"{number * 1e3:,.3g} ms" if number >= 1e-3 else f"{number * 1e6:,.3g} us"
+  if number >= 1e-3:
+    return f"{number * 1e3:,.{0 if number >= 0.1 else 1}f} ms"
+  return f"{number * 1e6:,.{0 if number >= 1e-4 else 1}f} us"
 
 
-def hours(plan: Plan) -> str:
-  """Chip-hours, and of what estimate."""
-  return "" if plan.hours is None else f"{plan.hours:,.3g}"
+def cost(plan: Plan) -> str:
+  """What is paid for: chip-hours, or less."""
+  if plan.hours is None:
+    return ""
+  scale, unit = next(each for each in PRICES if plan.hours >= each[0] or each is PRICES[-1])
+  number = plan.hours / scale
+  return f"{number:,.{0 if number >= 100 else 1 if number >= 1 else 2}f} {unit}"
