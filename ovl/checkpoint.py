@@ -19,6 +19,10 @@ from ovl import processes
 from ovl.types import BadInput
 
 
+class Damaged(BadInput):
+  """A checkpoint that is there and cannot be read."""
+
+
 class Saver:
   """Saves a state again and again, beside the work; the newest few are kept."""
 
@@ -101,7 +105,10 @@ def _set_aside(path: pathlib.Path, step: int) -> str:
   """Moves a checkpoint out of the way of the next of that step."""
   free = (path.with_name(f"{path.name}-damaged-{step}.{n}") for n in itertools.count(1))
   aside = next(place for place in free if not place.exists())
-  (path / str(step)).rename(aside)
+  try:
+    (path / str(step)).rename(aside)
+  except OSError as error:
+    raise BadInput(f"cannot write {path}: {error.strerror}") from error
   return str(aside)
 
 
@@ -114,13 +121,10 @@ def last_good(path: str | os.PathLike[str], like: Any) -> tuple[Any, int] | None
   for step in steps(path):
     try:
       return restore(path, like, step), step
-    except BadInput:
-      raise
-    except Exception as error:
-      said = (str(error).splitlines() or [type(error).__name__])[0][:160]
+    except Damaged as damaged:
       aside = processes.agreed(functools.partial(_set_aside, pathlib.Path(path), step))
       warnings.warn(
-        f"{aside}: a damaged checkpoint ({said}); the one before it is used, or none",
+        f"a damaged checkpoint is in {aside} now, the one before it is used: {damaged}",
         stacklevel=2,
       )
   return None
@@ -131,30 +135,41 @@ def restore(path: str | os.PathLike[str], like: Any, step: int | None = None) ->
 
   Raises:
     BadInput: nothing is saved there, or its structure is another.
+    Damaged: it cannot be read.
   """
   found = latest(path) if step is None else step
   if found is None:
     raise BadInput(f"checkpoint={os.fspath(path)!r}: no checkpoint there")
+  try:
+    return _read(pathlib.Path(path).absolute(), like, found)
+  except (BadInput, MemoryError, jax.errors.JaxRuntimeError):
+    raise
+  except Exception as error:
+    said = (str(error).splitlines() or [type(error).__name__])[0][:160]
+    raise Damaged(f"checkpoint={os.fspath(path)!r} cannot be read: {said}") from error
 
+
+def _read(home: pathlib.Path, like: Any, step: int) -> Any:
   def abstract(leaf: Any) -> Any:
     leaf = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
     where = leaf.sharding if isinstance(leaf, jax.Array) else None
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
 
-  home = pathlib.Path(path).absolute()
   handler = ocp.StandardCheckpointHandler()
   with ocp.CheckpointManager(home, item_handlers=handler) as manager:
     target = jax.tree.map(abstract, like)
-    saved = manager.item_metadata(found)
+    saved = manager.item_metadata(step)
     # Asked for another shape, Orbax fails half-way: so look before.
     theirs, mine = _shapes(getattr(saved, "tree", saved)), _shapes(target)
+    if not theirs:
+      raise ValueError("it lists no arrays")
     for name in sorted(theirs.keys() | mine.keys()):
       if theirs.get(name) != mine.get(name):
         raise BadInput(
-          f"checkpoint={os.fspath(path)!r} does not fit the model: {name} is "
+          f"checkpoint={str(home)!r} does not fit the model: {name} is "
           f"{theirs.get(name, 'absent')} there, expected {mine.get(name, 'absent')}"
         )
-    return manager.restore(found, args=ocp.args.StandardRestore(target))
+    return manager.restore(step, args=ocp.args.StandardRestore(target))
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
