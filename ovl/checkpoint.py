@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import pathlib
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -71,7 +72,8 @@ class Saver:
     except OSError as error:
       raise BadInput(f"cannot write {self._path}: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:  # TensorStore's own words for a full disk
-      said = str(error).splitlines()[0][:200]
+      code = re.search(r"os_error_code='(\d+)'", str(error))
+      said = os.strerror(int(code[1])) if code else str(error).splitlines()[0][:200]
       raise BadInput(f"cannot write {self._path}: {said}") from error
 
 

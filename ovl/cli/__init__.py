@@ -238,7 +238,8 @@ def main(argv: Sequence[str]) -> int:
 def _main(argv: Sequence[str]) -> int:
   words = list(argv[1:])
   debug = "--debug" in words
-  logging.set_verbosity(logging.ERROR)
+  # Libraries log tracebacks of what is said in a line here.
+  logging.set_verbosity(logging.ERROR if debug else logging.FATAL)
   if not words or words[0] in ("-h", "--help", "help"):
     _say(usage())
     return 0

@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -70,8 +71,12 @@ def keep_programs() -> None:
   place = cache()
   try:
     place.mkdir(parents=True, exist_ok=True)
+    for program in place.glob("*-cache"):  # a full disk left half of it, without its time
+      if not place.joinpath(program.name.removesuffix("cache") + "atime").exists():
+        program.unlink(missing_ok=True)
   except OSError:
     return  # a home that cannot be written costs time, not results
+  warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
   jax.config.update(DIRECTORY, str(place))
   jax.config.update("jax_compilation_cache_max_size", CACHED)
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
