@@ -136,6 +136,7 @@ def against(rows: list[Row]) -> Figure:
         )  # fmt: skip
         spans.append((x, y))
       axes.plot(*zip(*spans, strict=True), color=colour, lw=0.7, label=way or "as it is")
+    axes.locator_params(axis="x", nbins=4)  # small scores have long numbers
     axes.set_xlabel("spurious score")
     axes.set_ylabel("task accuracy")
   return _beside(figure, panels[0])
