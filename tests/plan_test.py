@@ -36,6 +36,12 @@ def test_a_rehearsal_trains_nothing_and_knows_what_would_be():
   assert asked.objective.transform is not None
 
 
+def test_the_mesh_is_of_the_devices_planned_for():
+  """As many as are not here."""
+  asked = plan.asked(study, CONFIG | {"mesh": {"seed": 2, "data": 1024}})
+  assert len(asked.rows_SN) == 4
+
+
 def test_bytes_are_those_of_the_arrays_themselves():
   """Every part within a tenth of what a training that was begun holds."""
   asked, found = plan.asked(study, CONFIG), here()
@@ -154,11 +160,29 @@ def test_an_absent_extra_names_its_install_line(capsys):
 @pytest.mark.skipif(not TPU, reason="needs the extra `plan`")
 def test_a_pod_is_planned_without_one(capsys):
   names = "--topologies=v5e:2x2,v5e:16x16"
-  assert cli.main(["ovl", "plan", "audit", "--config=digits:smoke", names]) == 0
+  words = ["--config=digits:smoke", names, "--config.mesh.seed=1", "--config.mesh.data=4"]
+  assert cli.main(["ovl", "plan", "audit", *words]) == 0
   out = capsys.readouterr().out
+  assert out.count("1 x 4 ") == 2
   assert "over seed" not in out
   assert out.count("yes") == 2
   assert "chip-seconds" in out
+
+
+@pytest.mark.skipif(not TPU, reason="needs the extra `plan`")
+def test_a_chip_of_a_large_pod_has_no_more_to_do_than_one_of_a_small():
+  found = [
+    plan.plan(
+      plan.asked(study, CONFIG | {"seeds": many}), plan.chips(f"v5e:{shape}"),
+      mesh.Settings(many // 2, 2), search=False,
+    )
+    for many, shape in ((4, "2x2"), (256, "16x16"))
+  ]  # fmt: skip
+  small, large = (
+    (p.parts, p.peak, p.activations, p.collectives, p.flops, p.traffic) for p in found
+  )
+  assert small == large
+  assert {c.axis for c in found[0].collectives} == {"data"}
 
 
 @pytest.mark.parametrize(

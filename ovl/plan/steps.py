@@ -106,9 +106,10 @@ def asked(study: Callable[[Run], Any], config: Mapping[str, Any]) -> fit.Asked:
   Raises:
     BadInput: what the verb refuses; it trains nothing.
   """
+  here = {name: each for name, each in config.items() if name != "mesh"}
   try:
     with fit.rehearsing():
-      study(Run(config))
+      study(Run(here))  # the mesh asked for is of the devices planned for
   except fit.Rehearsed as found:
     return found.asked
   raise BadInput("ovl plan: this trains no network; expected a verb and a config that do")
