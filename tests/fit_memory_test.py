@@ -114,3 +114,14 @@ def test_half_precision_by_stages_is_half_precision():
 def test_bad_settings_are_refused(bad):
   with pytest.raises(BadInput, match=f"fit.{next(iter(bad))}"):
     fit.Settings(**bad)
+
+
+def test_streamed_batches_are_shared_evenly_or_refused():
+  from ovl.fit.source import source
+
+  class Grid:
+    shape = {"seed": 1, "data": 4}  # noqa: RUF012
+    devices = mesh.make(1).devices
+
+  with pytest.raises(BadInput, match=r"fit.batch_size=30: mesh.data=4"):
+    source((X, Y, {}), {}, Grid, "on", 30)

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ovl import mesh, step
+from ovl.types import BadInput
 
 ROOM = 0.5  # of a device's memory that data may fill
 
@@ -62,6 +63,7 @@ def source(
   rates: Mapping[str, Any],
   grid: Mesh,
   stream: str = "auto",
+  batch_size: int = 0,
 ) -> Source:
   """Data as a source of batches.
 
@@ -70,11 +72,20 @@ def source(
     rates: see `step.Batch`.
     grid: the mesh.
     stream: "on", "off", or "auto": where the data would fill half of a device's memory.
+    batch_size: B.
+
+  Raises:
+    BadInput: streamed batches that the mesh cannot share evenly.
   """
   memory = mesh.memory(grid)
   size = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
   streamed = stream == "on" or (
     stream == "auto" and memory is not None and size > ROOM * memory
   )
+  if streamed and batch_size % grid.shape["data"]:
+    raise BadInput(
+      f"fit.batch_size={batch_size}: mesh.data={grid.shape['data']} does not divide it, as "
+      "batches that come from main memory need"
+    )
   whole = None if streamed else mesh.put(step.Batch(*host, dict(rates)), grid)  # type: ignore[arg-type]
   return Source(host, rates, grid, whole)
