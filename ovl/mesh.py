@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,15 @@ def _parts(leaf: Any, where: NamedSharding) -> jax.Array:
       return jax.random.wrap_key_data(_parts(jax.random.key_data(leaf), where))
   host = np.asarray(leaf)
   host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype))
-  return jax.make_array_from_callback(host.shape, where, lambda at: host[at])
+  return made(host.shape, where, lambda at: host[at])
+
+
+def made(
+  shape: tuple[int, ...], where: NamedSharding, part: Callable[[Any], np.ndarray]
+) -> jax.Array:
+  """An array of parts, each made from its slices where its device is."""
+  with jax.transfer_guard_host_to_device("allow"):  # JAX takes these for implicit
+    return jax.make_array_from_callback(shape, where, part)
 
 
 def get(tree: Any) -> Any:

@@ -47,7 +47,7 @@ class Source(NamedTuple):
         return np.asarray(leaf_N[rows_SB[at[:2]]]).astype(kind)
 
       shape = (*rows_SB.shape, *leaf_N.shape[1:])
-      return jax.make_array_from_callback(shape, where, part)
+      return mesh.made(shape, where, part)
 
     x_SB, y_SB, attributes = jax.tree.map(gathered, self.host)
     rates = mesh.put(dict(self.rates), self.grid)
