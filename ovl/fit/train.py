@@ -117,7 +117,7 @@ def _together(
   steps = settings.epochs * epoch_steps
   plan = objective.plan._replace(steps=steps)
   host = (x_N, y_N, dict(objective.attributes))
-  data = source.source(host, objective.rates, grid, settings.stream)
+  data = source.source(host, objective.rates, grid, settings.stream, settings.batch_size)
   made = program.programs(
     model, settings, epoch_steps, grid, plan, objective.transform, data.whole is None
   )
@@ -168,6 +168,7 @@ def _loop(
   ):
     kept, done = found
     state = kept.pop("state")
+  judges = mesh.put(objective.early, grid)
   with checkpoint.Saver(directory, settings.keep) as saver:
     for epoch in range(done // epoch_steps, settings.epochs):
       if _over(kept, objective):
@@ -180,14 +181,18 @@ def _loop(
           raise processes.Stopped
         run = made.step(step.active(plan, now))
         at = (now - epoch * epoch_steps) * settings.batch_size
-        rows = data.at(order, at, settings.batch_size)
-        state, metrics = run(state, *rows, own_S, key_S)
+        # To the devices goes what is put there by name, and nothing else.
+        with jax.transfer_guard_host_to_device("disallow"):
+          rows = data.at(order, at, settings.batch_size)
+          state, metrics = run(state, *rows, own_S, key_S)
+          if now + 1 in objective.snapshots:
+            place = mesh.put(np.int32(objective.snapshots.index(now + 1)), grid)
+            nets = state.params, state.state
+            kept["snapshots"] = program.keep(kept["snapshots"], nets, place)
         losses.append((metrics["loss"], metrics["alive"]))
-        if now + 1 in objective.snapshots:
-          place, nets = objective.snapshots.index(now + 1), (state.params, state.state)
-          kept["snapshots"] = program.keep(kept["snapshots"], nets, place)
       if "best" in kept:
-        kept["best"] = made.judge(kept["best"], state, epoch + 1, objective.early)
+        past = mesh.put(np.int32(epoch + 1), grid)
+        kept["best"] = made.judge(kept["best"], state, past, judges)
       # Read once an epoch: the host must not wait for every step.
       loss_TS, alive_TS = (np.stack(each) for each in zip(*mesh.get(losses), strict=True))
       if objective.strict:
