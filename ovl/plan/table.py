@@ -46,7 +46,7 @@ def _several(plans: Sequence[Plan]) -> Table:
       plan.chip.name, "yes" if plan.fits else "no", f"{plan.shape[0]} x {plan.shape[1]}",
       size(plan.peak), size(plan.chip.memory),
       "" if plan.most is None else f"{plan.most:,}",
-      seconds(plan.seconds or plan.roofline), plan.bound, exchanged(plan), cost(plan),
+      seconds(plan.seconds or plan.roofline), plan.bound, briefly(plan), cost(plan),
     )
     for plan in plans
   ]  # fmt: skip
@@ -59,6 +59,19 @@ def exchanged(plan: Plan) -> str:
     return "none"
   return ", ".join(
     f"{c.number} {c.word} over {c.axis} ({size(c.bytes)})" for c in plan.collectives
+  )
+
+
+def briefly(plan: Plan) -> str:
+  """Collectives by axis."""
+  axes = sorted({c.axis for c in plan.collectives})
+  mine = {axis: [c for c in plan.collectives if c.axis == axis] for axis in axes}
+  return (
+    ", ".join(
+      f"{sum(c.number for c in each)} over {axis} ({size(sum(c.bytes for c in each))})"
+      for axis, each in mine.items()
+    )
+    or "none"
   )
 
 
