@@ -63,6 +63,10 @@ def test_seeds_say_nothing_to_each_other(found, shape, expected):
   assert found[name("collectives", shape)] == expected
 
 
+def test_seeds_of_a_convolution_say_nothing_to_each_other_either(found):
+  assert set(found["collectives cnn"]) == {"data"}
+
+
 @pytest.mark.parametrize("count", [4, 1])
 def test_what_eight_saved_fewer_restore(found, count):
   bits, rest = found[f"restored {count}"]
@@ -143,6 +147,14 @@ def of_steps():
   for shape in SHAPES:
     made = plan.plan(asked, plan.chips(), mesh.Settings(*shape), search=False)
     yield name("collectives", shape), {c.axis: c.number for c in made.collectives}
+  convolved = NETWORKS | {
+    "seeds": 8, "dataset": {"name": "digits"}, "fit": {"epochs": 1, "batch_size": 32},
+    "model": {"name": "cnn", "channels": [2], "hidden": [4]},
+    "audit": {"critics": ["linear"]},
+  }  # fmt: skip
+  asked = plan.asked(study, convolved)
+  made = plan.plan(asked, plan.chips(), mesh.Settings(4, 2), search=False)
+  yield "collectives cnn", {c.axis: c.number for c in made.collectives}
 
 
 def of_checkpoints(home):

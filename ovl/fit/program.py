@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from ovl import mesh, rng, step
@@ -80,6 +80,7 @@ def make_program(
     Streamed, `data` is that batch, leaves `[S, B, ...]`, and `order_SB` its places.
   """
   one = step.make_step(model, tx, plan, active)
+  apart = grid is not None and grid.shape["seed"] > 1
 
   def lane(
     state: TrainState, data: step.Batch, order_N: Array, mine: Own, key: PRNGKeyArray
@@ -89,12 +90,22 @@ def make_program(
       start = (state.step % (order_N.shape[0] // batch_size)) * batch_size
       rows_B = jax.lax.dynamic_slice_in_dim(order_N, start, batch_size)
     if grid is not None:
-      rows_B = jax.lax.with_sharding_constraint(rows_B, mesh.sharding(grid, "data"))
+      where = mesh.sharding(grid, "data")
+      rows_B = jax.lax.with_sharding_constraint(rows_B, where.spec if apart else where)
     seen = batch(data, rows_B, mine, transform, keyed(key, state.step), streamed)
     return one(state, seen, mine.weights, key)
 
   rows = step.Batch(0, 0, 0, None) if streamed else None  # type: ignore[arg-type]
-  return jax.vmap(lane, (0, rows, 0, 0, 0), spmd_axis_name="seed")
+  every = jax.vmap(lane, (0, rows, 0, 0, 0), spmd_axis_name=None if apart else "seed")
+  if not apart:
+    return every
+  # Every device runs its own networks: whatever a layer does, none talk over "seed".
+  mine, of_all = PartitionSpec("seed"), PartitionSpec()
+  data = step.Batch(mine, mine, mine, of_all) if streamed else of_all  # type: ignore[arg-type]
+  return jax.shard_map(
+    every, mesh=grid, in_specs=(mine, data, mine, mine, mine), out_specs=mine,
+    axis_names={"seed"}, check_vma=False,
+  )  # fmt: skip
 
 
 class Programs(NamedTuple):
