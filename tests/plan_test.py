@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from whole import NETWORKS
+from whole import CONFIGS, NETWORKS
 
 from ovl import cli, fit, mesh, plan
 from ovl.audit.api import study
@@ -20,11 +20,11 @@ TPU = importlib.util.find_spec("libtpu") is not None
 
 
 def here(**settings):
-  return plan.plan(plan.asked(study, CONFIG), plan.chips(), mesh.Settings(**settings))
+  return plan.plan(plan.asked(study, CONFIG)[0], plan.chips(), mesh.Settings(**settings))
 
 
 def test_a_rehearsal_trains_nothing_and_knows_what_would_be():
-  asked = plan.asked(study, CONFIG)
+  asked = plan.asked(study, CONFIG)[0]
   assert asked.rows_SN.shape[0] == 4
   assert asked.settings.batch_size == 40
   with pytest.raises(BadInput, match="trains no network"):
@@ -32,19 +32,30 @@ def test_a_rehearsal_trains_nothing_and_knows_what_would_be():
   asked = plan.asked(verb("memorise").study, {
     **NETWORKS, "dataset": {"name": "digits", "task": "digit"},
     "memorise": {"patterns": ["S2"], "doses": [0, 3]},
-  })  # fmt: skip
+  })[0]  # fmt: skip
   assert asked.objective.transform is not None
 
 
 def test_the_mesh_is_of_the_devices_planned_for():
   """As many as are not here."""
-  asked = plan.asked(study, CONFIG | {"mesh": {"seed": 2, "data": 1024}})
+  asked = plan.asked(study, CONFIG | {"mesh": {"seed": 2, "data": 1024}})[0]
   assert len(asked.rows_SN) == 4
+
+
+def test_a_study_announces_every_training():
+  trainings = plan.asked(verb("unlearn").study, CONFIGS["unlearn"])
+  assert [(one.name, len(one.rows_SN)) for one in trainings] == [
+    ("no_penalty", 4), ("irene", 4),
+  ]  # fmt: skip
+  without, penalised = (plan.plan(one, plan.chips(), search=False) for one in trainings)
+  assert penalised.parts["critics"] > without.parts["critics"]
+  said = plan.text([without, penalised])
+  assert "irene" in said
 
 
 def test_bytes_are_those_of_the_arrays_themselves():
   """Every part within a tenth of what a training that was begun holds."""
-  asked, found = plan.asked(study, CONFIG), here()
+  asked, found = plan.asked(study, CONFIG)[0], here()
   nets = fit.fit(
     asked.model, asked.x_N, asked.y_N, asked.rows_SN, asked.key_S,
     asked.settings, mesh.make(4), objective=asked.objective,
@@ -72,7 +83,7 @@ def test_products_are_counted():
 
 def test_what_does_not_fit_is_said(monkeypatch, capsys):
   tight = plan.chips()._replace(memory=1000.0)
-  found = plan.plan(plan.asked(study, CONFIG), tight)
+  found = plan.plan(plan.asked(study, CONFIG)[0], tight)
   assert not found.fits
   assert found.most == 0
   monkeypatch.setattr("ovl.cli.ahead.chips", lambda name: tight)
@@ -107,7 +118,7 @@ import sys
 import jax
 jax.config.update("jax_num_cpu_devices", 64)
 sys.path.insert(0, {folder!r})
-from whole import NETWORKS
+from whole import CONFIGS, NETWORKS
 from ovl import mesh, plan
 from ovl.audit.api import study
 every = jax.devices()
@@ -115,7 +126,7 @@ found = []
 for many in (4, 16, 64):
   config = NETWORKS | dict(seeds=many, audit=dict(critics=["linear"]))
   chip = plan.Chip("cpu", every[:many])
-  found.append(plan.plan(plan.asked(study, config), chip, mesh.Settings(many // 2, 2)))
+  found.append(plan.plan(plan.asked(study, config)[0], chip, mesh.Settings(many // 2, 2)))
 first = found[0]
 assert {{c.axis for c in first.collectives}} == {{"data"}}, first.collectives
 for one in found:
@@ -173,7 +184,7 @@ def test_a_pod_is_planned_without_one(capsys):
 def test_a_chip_of_a_large_pod_has_no_more_to_do_than_one_of_a_small():
   found = [
     plan.plan(
-      plan.asked(study, CONFIG | {"seeds": many}), plan.chips(f"v5e:{shape}"),
+      plan.asked(study, CONFIG | {"seeds": many})[0], plan.chips(f"v5e:{shape}"),
       mesh.Settings(many // 2, 2), search=False,
     )
     for many, shape in ((4, "2x2"), (256, "16x16"))
@@ -201,7 +212,7 @@ def test_a_plan_is_of_the_program_of_its_devices(name, platform, monkeypatch):
     return true(*args)
 
   monkeypatch.setattr(steps.ahead, "compiled", compiled)
-  plan.plan(plan.asked(study, CONFIG), plan.chips(name), search=False)
+  plan.plan(plan.asked(study, CONFIG)[0], plan.chips(name), search=False)
   assert seen == [platform]
   assert jax.default_backend() == "cpu"
 

@@ -122,7 +122,7 @@ def of_rows(verb, shape):
 
 def of_nets():
   """Training, and the taps of what comes out."""
-  asked = plan.asked(run.verb("unlearn").study, CONFIGS["unlearn"] | {"seeds": 8})
+  asked = plan.asked(run.verb("unlearn").study, CONFIGS["unlearn"] | {"seeds": 8})[0]
 
   def trained(shape):
     grid = mesh.make(8, mesh.Settings(*shape))
@@ -143,7 +143,7 @@ def of_nets():
 
 
 def of_steps():
-  asked = plan.asked(study, NETWORKS | {"seeds": 8, "audit": {"critics": ["linear"]}})
+  asked = plan.asked(study, NETWORKS | {"seeds": 8, "audit": {"critics": ["linear"]}})[0]
   for shape in SHAPES:
     made = plan.plan(asked, plan.chips(), mesh.Settings(*shape), search=False)
     yield name("collectives", shape), {c.axis: c.number for c in made.collectives}
@@ -152,7 +152,7 @@ def of_steps():
     "model": {"name": "cnn", "channels": [2], "hidden": [4]},
     "audit": {"critics": ["linear"]},
   }  # fmt: skip
-  asked = plan.asked(study, convolved)
+  asked = plan.asked(study, convolved)[0]
   made = plan.plan(asked, plan.chips(), mesh.Settings(4, 2), search=False)
   yield "collectives cnn", {c.axis: c.number for c in made.collectives}
 

@@ -21,9 +21,10 @@ from ovl.types import BadInput
 
 USAGE = """usage: ovl plan VERB [--config=...] [--topology=v5e:4x4 | --topologies=A,B,...]
 
-compiles the step of the verb's first training ahead of time, for the devices that are
-here or for TPUs that nobody has to have (pip install "ovl[plan]"), and says whether it
-fits, what it needs and what it costs; exit status 1 where it does not fit"""
+compiles the step of every training that the verb announces (else of its first) ahead of
+time, for the devices that are here or for TPUs that nobody has to have (pip install
+"ovl[plan]"), and says whether it fits, what it needs and what it costs; exit status 1
+where it does not fit"""
 EXTRAS = {
   "cuda13": ("jax-cuda13-plugin", "NVIDIA GPUs"),
   "tpu": ("libtpu", "TPUs"),
@@ -59,7 +60,7 @@ def planned(words: Sequence[str], config_of: Callable[[str, list[str]], dict]) -
   config = config_of(name, rest)
   what = asked(one.study, config)
   settings = settings_of(mesh.Settings, config.get("mesh", {}), "mesh")
-  plans = [plan(what, chip, settings) for chip in found]
+  plans = [plan(each, chip, settings) for chip in found for each in what]
   sys.stdout.write(text(plans) + "\n")
   return 0 if all(each.fits for each in plans) else 1
 

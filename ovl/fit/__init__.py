@@ -11,6 +11,7 @@ from ovl.fit.program import programs as programs
 from ovl.fit.program import schedule as schedule
 from ovl.fit.rehearse import Asked as Asked
 from ovl.fit.rehearse import Rehearsed as Rehearsed
+from ovl.fit.rehearse import announce as announce
 from ovl.fit.rehearse import rehearsing as rehearsing
 from ovl.fit.settings import Settings as Settings
 from ovl.fit.study import Setup as Setup

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ovl.fit.lanes import Objective
@@ -22,6 +22,7 @@ class Asked(NamedTuple):
     key_S: one root key a network.
     settings: how it is trained.
     objective: what else is asked.
+    name: of the training, where a verb has several.
   """
 
   model: Model
@@ -31,15 +32,16 @@ class Asked(NamedTuple):
   key_S: Any
   settings: Settings
   objective: Objective
+  name: str = ""
 
 
 class Rehearsed(BaseException):
   """Raised in place of the first training."""
 
-  def __init__(self, asked: Asked) -> None:
-    """Carries what was asked for."""
+  def __init__(self, trainings: list[Asked]) -> None:
+    """Carries every training that is known by then."""
     super().__init__()
-    self.asked = asked
+    self.trainings = trainings
 
 
 _rehearsals: list[bool] = []
@@ -55,11 +57,11 @@ def rehearsing() -> Iterator[None]:
     _rehearsals.pop()
 
 
-def perhaps(asked: Asked) -> None:
-  """Ends here, where this is a rehearsal.
+def announce(trainings: Callable[[], list[Asked]]) -> None:
+  """Ends here, where this is a rehearsal: a verb says all that it is going to train.
 
   Raises:
     Rehearsed: it is.
   """
   if _rehearsals:
-    raise Rehearsed(asked)
+    raise Rehearsed(trainings())

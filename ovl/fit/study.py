@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from ovl import mesh, rng
 from ovl import split as splitting
 from ovl.fit.lanes import TASK_ALONE, Objective
+from ovl.fit.rehearse import Asked
 from ovl.fit.settings import Settings
 from ovl.fit.train import Nets, fit
 from ovl.load import load
@@ -53,22 +54,22 @@ class Setup(NamedTuple):
     Copies share initialisation, split and order: a sweep of weights, which
     `objective.weights` holds for every network.
     """
+    one = self.asked(objective, copies)
+    return fit(
+      one.model, one.x_N, one.y_N, one.rows_SN, one.key_S, one.settings, self.devices,
+      directory, report, objective,
+    )  # fmt: skip
+
+  def asked(
+    self, objective: Objective = TASK_ALONE, copies: int = 1, name: str = ""
+  ) -> Asked:
+    """What `train` would train."""
     lanes = np.repeat(np.arange(len(self.seeds)), copies)
     keys = rng.per_seed(self.seeds[0], len(self.seeds))[lanes]
-    rows = self.part["train"][lanes]
-    x, y = self.dataset.x, self.dataset.y
-    return fit(
-      self.model,
-      x,
-      y,
-      rows,
-      keys,
-      self.settings,
-      self.devices,
-      directory,
-      report,
-      objective,
-    )
+    return Asked(
+      self.model, self.dataset.x, self.dataset.y, self.part["train"][lanes], keys,
+      self.settings, objective, name,
+    )  # fmt: skip
 
 
 def finite(setup: Setup, nets: Nets) -> tuple[Setup, Nets, list[str]]:

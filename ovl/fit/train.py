@@ -92,7 +92,7 @@ def fit(
     raise BadInput(
       f"fit.batch_size={settings.batch_size}: the train part has {rows_SN.shape[1]} rows"
     )
-  rehearse.perhaps(asked)
+  rehearse.announce(lambda: [asked])
   S, most = len(rows_SN), chunks.most(asked, grid)
   if most >= S:
     return _together(asked, grid, directory, report)
@@ -112,7 +112,7 @@ def _together(
   report: Progress,
 ) -> Nets:
   """All of them as lanes of one program."""
-  model, x_N, y_N, rows_SN, key_S, settings, objective = asked
+  model, x_N, y_N, rows_SN, key_S, settings, objective, _ = asked
   epoch_steps = rows_SN.shape[1] // settings.batch_size
   steps = settings.epochs * epoch_steps
   plan = objective.plan._replace(steps=steps)

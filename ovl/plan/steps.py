@@ -58,6 +58,7 @@ class Plan(NamedTuple):
     seconds: the compiler's estimate of a step; None where it gives none.
     collectives: between chips, a step.
     most: lanes that still fit; None where memory is not known.
+    name: of the training, where a verb has several.
   """
 
   chip: Chip
@@ -72,6 +73,7 @@ class Plan(NamedTuple):
   seconds: float | None
   collectives: tuple[Collective, ...]
   most: int | None = None
+  name: str = ""
 
   @property
   def fits(self) -> bool:
@@ -100,8 +102,8 @@ class Plan(NamedTuple):
     return None if each is None else each * self.steps * len(self.chip.devices) / 3600
 
 
-def asked(study: Callable[[Run], Any], config: Mapping[str, Any]) -> fit.Asked:
-  """The first training of a verb, up to which it is run.
+def asked(study: Callable[[Run], Any], config: Mapping[str, Any]) -> list[fit.Asked]:
+  """What a verb trains: all that it announces, else the first, up to which it is run.
 
   Raises:
     BadInput: what the verb refuses; it trains nothing.
@@ -111,7 +113,7 @@ def asked(study: Callable[[Run], Any], config: Mapping[str, Any]) -> fit.Asked:
     with fit.rehearsing():
       study(Run(here))  # the mesh asked for is of the devices planned for
   except fit.Rehearsed as found:
-    return found.asked
+    return found.trainings
   raise BadInput("ovl plan: this trains no network; expected a verb and a config that do")
 
 
@@ -133,7 +135,7 @@ def plan(
     BadInput: the mesh does not fit; a batch larger than the train part.
   """
   S = len(what.rows_SN)
-  found = _compiled(what, chip, S, settings)
+  found = _compiled(what, chip, S, settings)._replace(name=what.name)
   if not search or chip.memory is None:
     return found
   twice = _compiled(what, chip, 2 * S, mesh.Settings(*found.shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ovl.plan.steps import Plan
 from ovl.report.table import Table, terminal
@@ -13,7 +14,15 @@ PRICES = ((1, "chip-hours"), (1 / 60, "chip-minutes"), (1 / 3600, "chip-seconds"
 
 def text(plans: Sequence[Plan]) -> str:
   """Everything of one plan, or a line each of several."""
-  return terminal(_several(plans) if len(plans) > 1 else _one(plans[0]))
+  if len(plans) == 1:
+    return terminal(_one(plans[0]))
+  table, hours = _several(plans), [plan.hours for plan in plans]
+  if any(plan.name for plan in plans) and all(hour is not None for hour in hours):
+    names = dict.fromkeys(plan.chip.name for plan in plans)
+    sums = {n: sum(p.hours or 0 for p in plans if p.chip.name == n) for n in names}
+    notes = [f"all trainings on {name}: {priced(total)}" for name, total in sums.items()]
+    table = replace(table, notes=notes)
+  return terminal(table)
 
 
 def _one(plan: Plan) -> Table:
@@ -38,19 +47,20 @@ def _one(plan: Plan) -> Table:
 
 def _several(plans: Sequence[Plan]) -> Table:
   heads = (
-    "topology", "fits", "seed x data", "peak a chip", "of", "networks that fit", "step",
-    "bound by", "collectives a step", "chips x time",
+    "topology", "training", "networks", "fits", "seed x data", "peak a chip", "of",
+    "networks that fit", "step", "bound by", "collectives a step", "chips x time",
   )  # fmt: skip
   lines = [
     (
-      plan.chip.name, "yes" if plan.fits else "no", f"{plan.shape[0]} x {plan.shape[1]}",
+      plan.chip.name, plan.name or "first", f"{plan.lanes:,}",
+      "yes" if plan.fits else "no", f"{plan.shape[0]} x {plan.shape[1]}",
       size(plan.peak), size(plan.chip.memory),
       "" if plan.most is None else f"{plan.most:,}",
       seconds(plan.seconds or plan.roofline), plan.bound, briefly(plan), cost(plan),
     )
     for plan in plans
   ]  # fmt: skip
-  return Table(heads, "htnnnnntnn", lines)
+  return Table(heads, "htntnnnnntnn", lines)
 
 
 def exchanged(plan: Plan) -> str:
@@ -96,8 +106,11 @@ def seconds(number: float | None) -> str:
 
 def cost(plan: Plan) -> str:
   """What is paid for: chip-hours, or less."""
-  if plan.hours is None:
-    return ""
-  scale, unit = next(each for each in PRICES if plan.hours >= each[0] or each is PRICES[-1])
-  number = plan.hours / scale
+  return "" if plan.hours is None else priced(plan.hours)
+
+
+def priced(hours: float) -> str:
+  """Chip-hours in a unit that reads well."""
+  scale, unit = next(each for each in PRICES if hours >= each[0] or each is PRICES[-1])
+  number = hours / scale
   return f"{number:,.{0 if number >= 100 else 1 if number >= 1 else 2}f} {unit}"

@@ -15,7 +15,7 @@ from ovl.subjects import Subject
 from ovl.subjects.networks import layers
 from ovl.types import BadInput, Row
 from ovl.unlearn.attack import Attack, cases, permuted, raw
-from ovl.unlearn.penalised import Context, points, subjects
+from ovl.unlearn.penalised import Context, points, subjects, trainings
 from ovl.unlearn.settings import Settings, known
 
 
@@ -48,6 +48,7 @@ def study(run: Run) -> Result:
   context = Context(setup, frame, made, run)
   subjects(context)
   fresh = readers(made.attackers, column.kind, frame, made.schedule, "unlearn.attackers")
+  fit.announce(lambda: trainings(context))
   run.begin()
   found = list(points(context))
 

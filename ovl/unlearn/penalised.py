@@ -55,12 +55,7 @@ def subjects(context: Context) -> list[Penalty]:
 
 def points(context: Context) -> Iterator[Subject]:
   """Every subject of the study, `no_penalty` first."""
-  made, attributes = context.made, context.setup.dataset.attributes
-  tried = subjects(context)
-  plain = fit.Objective(
-    step.Plan(tuple(monitors(made, attributes))),
-    attributes=_columns(context, (made.attribute,)),
-  )
+  made, tried, plain = context.made, subjects(context), _plain(context)
   total = 1 + len(tried)
   nets = _trained(context, NO_PENALTY, plain, 1, (0, total))
   if nets.alive is not None and not nets.alive.any():
@@ -82,6 +77,26 @@ def points(context: Context) -> Iterator[Subject]:
     nets = _trained(context, one.name, _aims(context, one), copies, (number, total))
     settings = [json.dumps({"weight": w}) for w in one.weights]
     yield from _points(context, one.name, nets, settings, one.plan)
+
+
+def trainings(context: Context) -> list[fit.Asked]:
+  """Every training of the study, in order."""
+  return [
+    context.setup.asked(_plain(context), name=NO_PENALTY),
+    *(
+      context.setup.asked(_aims(context, one), len(one.weights), one.name)
+      for one in subjects(context)
+    ),
+  ]
+
+
+def _plain(context: Context) -> fit.Objective:
+  """The task alone, and what is monitored."""
+  made, attributes = context.made, context.setup.dataset.attributes
+  return fit.Objective(
+    step.Plan(tuple(monitors(made, attributes))),
+    attributes=_columns(context, (made.attribute,)),
+  )
 
 
 def _trained(
