@@ -182,7 +182,9 @@ def test_the_step_compiles_once_for_all_steps():
   model = load("models", "mlp", classes=2, hidden=(7,))
   fitted(model=model)
   settings = fit.Settings(epochs=4, batch_size=16, save_every=2)
-  made = fit.programs(model, settings, 4, mesh.make(2), step.Plan(steps=16), None, False)
+  made = fit.programs(
+    model, settings, 4, mesh.make(2), step.Plan(steps=16), None, False, ()
+  )
   assert made.step(frozenset())._cache_size() == 1
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ovl import mesh, rng, step
-from ovl.fit import lanes, program
+from ovl.fit import lanes, program, source
 from ovl.fit.rehearse import Asked
 
 
@@ -27,9 +27,11 @@ def compiled(what: Asked, grid: Mesh, S: int) -> tuple[Any, dict[str, Any]]:
   """
   epoch_steps = what.rows_SN.shape[1] // what.settings.batch_size
   plan = what.objective.plan._replace(steps=what.settings.epochs * epoch_steps)
+  shape = np.shape(what.x_N)[1:]
   made = program.programs(
-    what.model, what.settings, epoch_steps, grid, plan, what.objective.transform
-  )
+    what.model, what.settings, epoch_steps, grid, plan, what.objective.transform, False,
+    shape if len(shape) > 1 else (),
+  )  # fmt: skip
   args = _arguments(what, made, grid, S, epoch_steps * what.settings.batch_size)
   run = made.step(step.active(plan, plan.steps - 1))
   return run.lower(*args.values()).compile(), args
@@ -58,7 +60,7 @@ def _arguments(
   few = laid(step.Batch(x, y, attributes, host[3]), everywhere)
   return {
     "state": laid(jax.eval_shape(made.init, keys, few), seeds),
-    "data": laid(step.Batch(*host), everywhere),
+    "data": laid(step.Batch(source.rows(host[0]), *host[1:]), everywhere),
     "order": jax.ShapeDtypeStruct((S, rows), jnp.int32, sharding=seeds),
     "own": laid(lanes.own(what.objective), seeds, S),
     "keys": keys,

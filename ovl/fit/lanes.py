@@ -134,23 +134,19 @@ def batch(
   mine: Own,
   transform: Transform | None,
   key: Any,
-  gathered: bool = False,
 ) -> step.Batch:
   """What one network sees of the rows: its own codes, weights and inputs.
 
   A row of weight 0 has no say in the loss nor in what critics see.
 
   Args:
-    data: all rows, or these alone where they are `gathered`.
+    data: these rows of the data set.
     rows_B: their places in the data set.
     mine: of this network.
     transform: of the batch.
     key: of the transform.
-    gathered: see `data`.
   """
   x_B, y_B, attributes = data.rows
-  if not gathered:
-    x_B, y_B, attributes = jax.tree.map(lambda leaf: leaf[rows_B], data.rows)
   weight_B = None if mine.mask_N is None else mine.mask_N[rows_B]
   if mine.y_N is not None:
     y_B = mine.y_N[rows_B]

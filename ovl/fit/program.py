@@ -61,6 +61,7 @@ def make_program(
   grid: Mesh | None = None,
   transform: Transform | None = None,
   streamed: bool = False,
+  shape: tuple[int, ...] = (),
 ) -> Callable[..., tuple[TrainState, step.Metrics]]:
   """The program of one step for all networks, as the trainer jits it.
 
@@ -73,6 +74,7 @@ def make_program(
     grid: the mesh: rows of a batch are spread over "data".
     transform: of every batch.
     streamed: each call is handed its own rows.
+    shape: of an input, where `data` holds inputs as rows of numbers.
 
   Returns:
     `(state_S, data, order_SN, own_S, key_S) -> (state_S, metrics_S)`, `data` a
@@ -92,7 +94,13 @@ def make_program(
     if grid is not None:
       where = mesh.sharding(grid, "data")
       rows_B = jax.lax.with_sharding_constraint(rows_B, where.spec if apart else where)
-    seen = batch(data, rows_B, mine, transform, keyed(key, state.step), streamed)
+    if not streamed:
+      x_B, y_B, attributes = jax.tree.map(lambda leaf: leaf[rows_B], data.rows)
+      if shape:
+        # Else XLA lays the whole data set out as the first layer likes it, every step.
+        x_B = jax.lax.optimization_barrier(x_B).reshape(-1, *shape)
+      data = step.Batch(x_B, y_B, attributes, data.rates)
+    seen = batch(data, rows_B, mine, transform, keyed(key, state.step))
     return one(state, seen, mine.weights, key)
 
   rows = step.Batch(0, 0, 0, None) if streamed else None  # type: ignore[arg-type]
@@ -133,6 +141,7 @@ def programs(
   plan: step.Plan,
   transform: Transform | None,
   streamed: bool = False,
+  shape: tuple[int, ...] = (),
 ) -> Programs:
   """Initialisation, step and data order of all networks."""
   model = precision.of(model, settings.precision)
@@ -145,7 +154,7 @@ def programs(
   @functools.cache
   def one(active: frozenset[str]) -> Callable[..., Any]:
     made = make_program(
-      model, tx, settings.batch_size, plan, active, grid, transform, streamed
+      model, tx, settings.batch_size, plan, active, grid, transform, streamed, shape
     )
     return jax.jit(made, donate_argnums=0, out_shardings=born)
 

@@ -22,7 +22,8 @@ class Source(NamedTuple):
     host: inputs, codes and attributes `[N, ...]`, maybe memory-mapped.
     rates: see `step.Batch`.
     grid: the mesh.
-    whole: everything in device memory; None where batches are streamed.
+    whole: everything in device memory, inputs as rows of numbers; None where batches are
+      streamed.
   """
 
   host: tuple[Any, Any, Mapping[str, Any]]
@@ -87,5 +88,13 @@ def source(
       f"fit.batch_size={batch_size}: mesh.data={grid.shape['data']} does not divide it, as "
       "batches that come from main memory need"
     )
-  whole = None if streamed else mesh.put(step.Batch(*host, dict(rates)), grid)  # type: ignore[arg-type]
+  whole = None
+  if not streamed:
+    everything: Any = (rows(host[0]), *host[1:], dict(rates))
+    whole = mesh.put(step.Batch(*everything), grid)
   return Source(host, rates, grid, whole)
+
+
+def rows(x_N: Any) -> Any:
+  """Inputs as rows of numbers `[N, D]`: what batches are gathered from."""
+  return x_N.reshape(len(x_N), -1) if x_N.ndim > 2 else x_N

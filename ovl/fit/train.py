@@ -119,8 +119,9 @@ def _together(
   host = (x_N, y_N, dict(objective.attributes))
   data = source.source(host, objective.rates, grid, settings.stream, settings.batch_size)
   made = program.programs(
-    model, settings, epoch_steps, grid, plan, objective.transform, data.whole is None
-  )
+    model, settings, epoch_steps, grid, plan, objective.transform, data.whole is None,
+    x_N.shape[1:] if x_N.ndim > 2 else (),
+  )  # fmt: skip
   key_S = mesh.put(key_S, grid, "seed")
   few = jax.tree.map(lambda leaf: np.asarray(leaf[: min(2, len(x_N))]), host)
   some: Any = mesh.put((*few, dict(objective.rates)), grid)
