@@ -55,7 +55,7 @@ def test_all_end_well(found):
 
 def test_what_was_compiled_is_kept_and_serves_the_next_process(found):
   first, second, _ = found["programs"]
-  assert len(first) > 2
+  assert first
   assert second == first
 
 

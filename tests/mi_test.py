@@ -11,7 +11,7 @@ from ovl.mi import classes as by_classes
 from ovl.mi import data, estimate, lanes, methods
 from ovl.mi.auto import AUTO
 from ovl.mi.methods import reading
-from ovl.mi.task import Task, entropy
+from ovl.mi.task import Task, entropy, entropy_high
 from ovl.types import Attribute, BadInput
 
 QUICK = {"epochs": 15}
@@ -257,8 +257,20 @@ def test_mi_quotes_what_the_audit_does():
 
 
 def test_entropy_is_miller_madow():
-  s = np.array([0, 0, 1, 2])
-  assert entropy(s, 5) == pytest.approx(1.5 * np.log(2) + 2 / 8)
+  s = np.repeat([0, 0, 1, 2], 10)
+  assert entropy(s, 5) == pytest.approx(1.5 * np.log(2) + 2 / 80)
+  assert entropy(s[::10], 5) == np.log(3)  # three classes hold no more
+
+
+def test_upper_end_of_an_entropy_covers_it():
+  """H(S) of a fair coin and of a rare class, from samples."""
+  gen = np.random.default_rng(0)
+  for p in (0.5, 0.03):
+    truth = -(p * np.log(p) + (1 - p) * np.log(1 - p))
+    above = [
+      entropy_high((gen.random(300) < p).astype(int), 2, 0.95) >= truth for _ in range(400)
+    ]
+    assert np.mean(above) >= 0.93
 
 
 def test_cross_fitting_removes_the_first_order_bias():

@@ -56,7 +56,7 @@ def limit(draws):
 
 
 def test_coins_are_not_found():
-  assert false_draws(40)["coin"] <= limit(40)
+  assert false_draws(30)["coin"] <= limit(30)
 
 
 @pytest.mark.slow

@@ -1,14 +1,11 @@
 """The frame of a program: safe names, stages that are kept, one process a folder."""
 
 import json
-import os
 import pathlib
 import random
 import re
-import signal
 import subprocess
 import sys
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -257,53 +254,3 @@ def test_odd_names_write_inside_the_folder_alone(tmp_path, monkeypatch, verb):
   if verb == "unlearn":
     assert "../../x" in {row.subject for row in result.rows}
     assert len(list((home / "checkpoints/nets").iterdir())) == 2
-
-
-# ---- killed and resumed --------------------------------------------------------------
-
-CHILD = """
-import json, pathlib, sys
-from ovl.run import run
-said = []
-def progress(share, what):
-  if not said:
-    print("begun", flush=True)
-  said.append(what)
-name, config, home = sys.argv[1:]
-run(name, json.loads(config), pathlib.Path(home), progress)
-"""
-WHOLE = {
-  "audit": {"audit": {"critics": ["linear", "mlp"], "schedule": {"epochs": 3}}},
-  "unlearn": {
-    "unlearn": {
-      "attribute": "hidden",
-      "taps": ["fc1", "fc2"],
-      "attackers": ["linear", "trees"],
-      "erasers": {"leace": {}},
-      "penalties": {"irene": {"weights": [1.0]}},
-    }
-  },
-}
-
-
-@pytest.mark.parametrize("verb", ["audit", "unlearn"])
-def test_a_killed_run_resumes_to_the_same_bytes(tmp_path, verb):
-  """Killed three times at any moment; no clean-up of its own runs then."""
-  asked = json.loads(json.dumps(config(**WHOLE[verb])))
-  begun = time.monotonic()
-  run.run(verb, asked, tmp_path / "whole")
-  took = time.monotonic() - begun
-  gen, home = random.Random(), tmp_path / "cut"
-  waits = [gen.uniform(0, took) for _ in range(3)]
-  for wait in waits:
-    child = subprocess.Popen(
-      [sys.executable, "-c", CHILD, verb, json.dumps(asked), str(home)],
-      stdout=subprocess.PIPE,
-    )
-    with child:
-      assert child.stdout.readline() == b"begun\n"
-      time.sleep(wait)
-      os.kill(child.pid, signal.SIGKILL)
-  run.run(verb, asked, home)
-  for name in ("rows.csv", "rows.jsonl"):
-    assert (home / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), waits

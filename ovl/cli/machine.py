@@ -79,7 +79,7 @@ def keep_programs() -> None:
   warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
   jax.config.update(DIRECTORY, str(place))
   jax.config.update("jax_compilation_cache_max_size", CACHED)
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @contextlib.contextmanager

@@ -206,7 +206,11 @@ def _loop(
       progress.measured((epoch + 1) * epoch_steps, {"loss": loss_TS.mean(0)})
       rate = len(losses) / (time.monotonic() - began)
       loss = loss_TS[:, alive_TS[-1]].mean()
-      report((epoch + 1) / settings.epochs, f"loss {loss:.3f}, {rate:,.0f} steps/s")
+      try:
+        report((epoch + 1) / settings.epochs, f"loss {loss:.3f}, {rate:,.0f} steps/s")
+      except processes.Stopped:  # who is told how far it is may have been asked to stop
+        saver.save((epoch + 1) * epoch_steps, {"state": state, **kept})
+        raise
   return state, kept
 
 
