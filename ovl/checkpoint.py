@@ -146,7 +146,7 @@ def restore(path: str | os.PathLike[str], like: Any, step: int | None = None) ->
     return _read(pathlib.Path(path).absolute(), like, found)
   except (BadInput, MemoryError, jax.errors.JaxRuntimeError):
     raise
-  except Exception as error:
+  except Exception as error:  # whatever a damaged file makes its readers raise
     said = (str(error).splitlines() or [type(error).__name__])[0][:160]
     raise Damaged(f"checkpoint={os.fspath(path)!r} cannot be read: {said}") from error
 

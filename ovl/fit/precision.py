@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
-from ovl.types import Model, Params, Stage
+from ovl.types import Model, Params
 
 PRECISIONS = ("float32", "bf16")
 
@@ -26,34 +27,17 @@ def of(model: Model, precision: str) -> Model:
   if precision != "bf16":
     return model
 
-  def apply(
-    params: Params,
-    state: Params,
-    x_B: Array,
-    *,
-    key: PRNGKeyArray | None = None,
-    train: bool = False,
-  ) -> tuple[Array, dict[str, Array], Params]:
-    out = model.apply(_half(params), state, _half(x_B), key=key, train=train)
-    logits_BC, taps, renewed = out
-    return _whole(logits_BC), _whole(taps), _whole(renewed)
-
-  return model._replace(apply=apply, stages=tuple(map(_stage, model.stages)))
+  stages = tuple(stage._replace(apply=_rounded(stage.apply)) for stage in model.stages)
+  return model._replace(apply=_rounded(model.apply), stages=stages)
 
 
-def _stage(stage: Stage) -> Stage:
-  def apply(
-    params: Params,
-    state: Params,
-    h_B: Array,
-    *,
-    key: PRNGKeyArray | None = None,
-    train: bool = False,
-  ) -> tuple[Array, Params]:
-    out = stage.apply(_half(params), state, _half(h_B), key=key, train=train)
-    return _whole(out[0]), _whole(out[1])
+def _rounded(apply: Callable[..., Any]) -> Callable[..., Any]:
+  """A network, or a stage of one, on rounded parameters and inputs."""
 
-  return stage._replace(apply=apply)
+  def run(params: Params, state: Params, h_B: Array, **how: Any) -> Any:
+    return _whole(apply(_half(params), state, _half(h_B), **how))
+
+  return run
 
 
 def _half(tree: Any) -> Any:

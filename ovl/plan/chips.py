@@ -80,7 +80,7 @@ def chips(topology: str = "") -> Chip:
 
   try:
     described = topologies.get_topology_desc(platform="tpu", topology_name=topology)
-  except Exception as error:
+  except Exception as error:  # whatever the plug-in raises
     said = (str(error).splitlines() or [type(error).__name__])[0]
     raise BadInput(f"--topology={topology}: the compiler of TPUs says: {said}") from error
   return Chip(topology, described.devices, *KINDS[kind])
