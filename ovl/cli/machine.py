@@ -122,10 +122,15 @@ def shown(log_every: float) -> Iterator[Progress]:
 
     def show(share: float, said: str) -> None:
       bar.update(task, completed=share, description=said)
-      if not processes.several():
-        processes.check()
+      _pause()
 
     yield show
+
+
+def _pause() -> None:
+  """Joined processes stop after a step or stage alone, which all of them come to."""
+  if not processes.several():
+    processes.check()
 
 
 def _lines(every: float) -> Progress:
@@ -137,7 +142,6 @@ def _lines(every: float) -> Progress:
     if share >= 1 or now - last >= every:
       last, left = now, (now - began) * (1 - share) / max(share, 1e-9)
       sys.stderr.write(f"{share:4.0%} {said}, {now - began:.0f} s, {left:.0f} s left\n")
-    if not processes.several():
-      processes.check()
+    _pause()
 
   return show

@@ -81,10 +81,9 @@ def joined(parts: Sequence[Any]) -> Any:
   def side_by_side(axis: int, *leaves: Any) -> np.ndarray:
     return np.concatenate(leaves, axis)
 
-  every = type(parts[0])(
+  return type(parts[0])(
     *(
       jax.tree.map(lambda *x, a=int(name == "snapshots"): side_by_side(a, *x), *values)
       for name, values in zip(parts[0]._fields, zip(*parts, strict=True), strict=True)
     )
   )
-  return every

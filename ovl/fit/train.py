@@ -102,7 +102,8 @@ def fit(
     mine = nth(report, number, -(-S // most), f"{most} of {S} networks at once: ")
     nets = _together(chunks.taken(asked, at), grid, home, mine)
     parts.append(mesh.get(nets))
-  return Nets(*chunks.joined(parts))
+  joined: Nets = chunks.joined(parts)
+  return joined
 
 
 def _together(
